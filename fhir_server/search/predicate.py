@@ -1,0 +1,180 @@
+"""What a store is asked: a small algebra over index entries, and its meaning in memory. https://hl7.org/fhir/R4/search.html
+
+A store knows nothing of FHIR. It knows resources that carry index entries, and these predicates. `matches` below is the
+meaning of a predicate, written to be read; the stores must agree with it (tests/store/predicate_test.py).
+
+An entry is a tuple: its Param, then one value for each of `fields(param.kind)`, in that order. Values are never None:
+
+    token      system "" when there is none, code
+    reference  type, id of a resource of this server ("" for both when foreign), url ("" when local), version ("" unless
+               the reference is a canonical that names one)
+    date       low, high: microseconds since 1970 as int, the half-open range [low, high)
+    number     low, high: floats, equal for a single value
+    quantity   low, high: floats; system, code, unit ("" when absent)
+    string     norm (folded: no case, no accents, single spaces), exact
+    uri        uri
+A composite's kind joins those of its components with "$" (`token$quantity`) and its fields are numbered: `1.system`,
+`1.code`, `2.low`, ... Two kinds are columns of the resource rather than entries of it: `id` (field id) and `updated`
+(fields low and high, the same instant twice).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+
+class Param(NamedTuple):
+    """A search parameter as the index knows it: its code and the kind of entry it makes."""
+
+    code: str
+    kind: str
+
+
+Entry = tuple[Any, ...]  # (Param, value, ...): see the module's first lines
+Test = tuple[str, str, Any]  # (field, operator, value); operators: = < <= > >= prefix contains
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "token": ("system", "code"),
+    "reference": ("type", "id", "url", "version"),
+    "date": ("low", "high"),
+    "number": ("low", "high"),
+    "quantity": ("low", "high", "system", "code", "unit"),
+    "string": ("norm", "exact"),
+    "uri": ("uri",),
+    "id": ("id",),
+    "updated": ("low", "high"),
+}
+
+ID = Param("_id", "id")
+UPDATED = Param("_lastUpdated", "updated")
+
+
+@cache
+def fields(kind: str) -> tuple[str, ...]:
+    """The names of an entry's values, in order, for a kind or a composite of kinds."""
+    parts = kind.split("$")
+    if len(parts) == 1:
+        return FIELDS[kind]
+    return tuple(f"{number}.{name}" for number, part in enumerate(parts, 1) for name in FIELDS[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """ONE index entry of `param` meets all tests; with no tests: the resource has an entry of `param`."""
+
+    param: Param
+    tests: tuple[Test, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Some entry of the reference `param` names a `type` resource of this server that matches `where`."""
+
+    param: Param
+    type: str
+    where: "Predicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """Some `type` resource that matches `where` refers to this one through its reference `param`."""
+
+    type: str
+    param: Param
+    where: "Predicate"
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All parts; And(()) is true."""
+
+    parts: tuple["Predicate", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Some part; Or(()) is false."""
+
+    parts: tuple["Predicate", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Everything that `part` is not."""
+
+    part: "Predicate"
+
+
+Predicate = Is | Chain | Has | And | Or | Not
+
+EVERYTHING = And(())
+NOTHING = Or(())
+
+
+class Indexed(NamedTuple):
+    """A resource as the oracle sees it: its identity, its instant of last change, its entries."""
+
+    type: str
+    id: str
+    updated: int
+    entries: tuple[Entry, ...]
+
+
+World = Mapping[tuple[str, str], Indexed]  # (type, id) -> resource, deleted ones left out
+
+
+def matches(where: Predicate, row: Indexed, world: World) -> bool:
+    """Whether `row` matches: the definition that every store is tested against."""
+    match where:
+        case And(parts):
+            return all(matches(part, row, world) for part in parts)
+        case Or(parts):
+            return any(matches(part, row, world) for part in parts)
+        case Not(part):
+            return not matches(part, row, world)
+        case Is(param, tests):
+            return any(_meets(entry, param, tests) for entry in entries_of(row, param))
+        case Chain(param, type_, inner):
+            found = (world.get((type_, entry[2])) for entry in entries_of(row, param) if entry[1] == type_)
+            return any(target is not None and matches(inner, target, world) for target in found)
+        case Has(type_, param, inner):
+            return any(
+                any(entry[1] == row.type and entry[2] == row.id for entry in entries_of(source, param))
+                and matches(inner, source, world)
+                for source in world.values()
+                if source.type == type_
+            )
+
+
+def entries_of(row: Indexed, param: Param) -> Iterable[Entry]:
+    """The row's entries of one parameter, `_id` and `_lastUpdated` included."""
+    if param.kind == "id":
+        return ((param, row.id),)
+    if param.kind == "updated":
+        return ((param, row.updated, row.updated),)
+    return (entry for entry in row.entries if entry[0] == param)
+
+
+def _meets(entry: Entry, param: Param, tests: tuple[Test, ...]) -> bool:
+    names = fields(param.kind)
+    return all(_holds(entry[1 + names.index(field)], operator, value) for field, operator, value in tests)
+
+
+def _holds(have: Any, operator: str, want: Any) -> bool:
+    match operator:
+        case "=":
+            return bool(have == want)
+        case "<":
+            return bool(have < want)
+        case "<=":
+            return bool(have <= want)
+        case ">":
+            return bool(have > want)
+        case ">=":
+            return bool(have >= want)
+        case "prefix":
+            return bool(have.startswith(want))
+        case "contains":
+            return bool(want in have)
+    raise ValueError(f"unknown operator {operator!r}")

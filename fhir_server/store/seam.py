@@ -1,0 +1,174 @@
+"""What a store is: two protocols and the values that cross them. SQLite and MongoDB implement exactly this.
+
+All times are microseconds since 1970-01-01T00:00Z as int. A store knows index entries and predicates, not FHIR.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from fhir_server.search.predicate import Entry, Param, Predicate
+
+T = TypeVar("T")
+Position = tuple[Any, ...]  # where a page ended: opaque to callers, JSON-able (str, int, float, None)
+
+
+class Stored(NamedTuple):
+    """One version of a resource. `body` is empty for a deletion; `method` is POST, PUT, PATCH or DELETE."""
+
+    type: str
+    id: str
+    version: int
+    updated: int
+    method: str
+    body: bytes
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this version is a deletion."""
+        return self.method == "DELETE"
+
+
+class Change(NamedTuple):
+    """A write: it makes exactly `version`. The store raises Conflict unless the current version is `version - 1`
+    (0: the resource never existed). A deletion has an empty body and no entries."""
+
+    type: str
+    id: str
+    version: int
+    updated: int
+    method: str
+    body: bytes
+    entries: tuple[Entry, ...]
+
+
+class Conflict(Exception):
+    """Another writer was first: the version written does not follow the current one."""
+
+
+class Busy(Exception):
+    """The store cannot take this now (queue full, transient errors used up): answered 503 with Retry-After."""
+
+
+class TooLarge(Exception):
+    """The transaction exceeds what the store commits in one piece: answered 413."""
+
+
+class StoreError(Exception):
+    """The store cannot be used: the message says why and gives the cure (command line and /readyz)."""
+
+
+class Sort(NamedTuple):
+    """One sort key. Resources without a value come last either way; with several values the one that comes first in
+    the sort order counts: the lowest going up, the highest going down. Compared fields: token code, reference
+    (type, id or url), date/number/quantity low, string norm, uri uri, id id, updated low."""
+
+    param: Param
+    descending: bool = False
+
+
+class Query(NamedTuple):
+    """A search over one or several types (empty: all). Rows come by `sort`, ties and the unsorted in order of
+    creation. At most `count` rows; `after` is the `next` of the page before. `total` asks for an exact total."""
+
+    types: tuple[str, ...]
+    where: Predicate
+    sort: tuple[Sort, ...] = ()
+    count: int = 50
+    after: Position | None = None
+    total: bool = False
+
+
+class Page(NamedTuple):
+    """Rows, the position after them (None at the end) and the total if it was asked for."""
+
+    rows: list[Stored]
+    next: Position | None = None
+    total: int | None = None
+
+
+class Tx(Protocol):
+    """One transaction. Everything read in it is one snapshot plus its own writes."""
+
+    async def read(self, type: str, id: str) -> Stored | None:
+        """The current version, a deletion included; None if it never existed."""
+        ...
+
+    async def search(self, query: Query) -> Page:
+        """As Store.search; two transactions whose criteria overlap are serialised (conditional interactions)."""
+        ...
+
+    async def write(self, change: Change) -> Stored:
+        """Create, update or delete: the resource, its index entries, history and change log. Raises Conflict."""
+        ...
+
+
+class Store(Protocol):
+    """A database of resources; every method may be called concurrently."""
+
+    async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Run `work` all or nothing; returns its result after the commit is durable. `work` awaits nothing but its
+        Tx and may be run again. Exceptions of `work` roll back and pass through; raises Busy, TooLarge."""
+        ...
+
+    async def read(self, type: str, id: str, where: Predicate, version: int | None = None) -> Stored | None:
+        """The current or the given version, if today's resource matches `where` (EVERYTHING: no condition).
+
+        A deletion is returned as such; a deleted resource matches only EVERYTHING."""
+        ...
+
+    async def search(self, query: Query) -> Page:
+        """One page; deleted resources are never found."""
+        ...
+
+    async def count(self, query: Query) -> int:
+        """How many resources match; sort, count and after are ignored."""
+        ...
+
+    async def history(
+        self, type: str | None, id: str | None, where: Predicate, since: int | None, after: Position | None, count: int
+    ) -> Page:
+        """Versions, newest first, of an instance, a type or (None, None) everything; `since` is inclusive."""
+        ...
+
+    def scan(self, query: Query) -> AsyncIterator[Stored]:
+        """All current resources that match, in order of creation, in bounded memory; sort, count, after ignored."""
+        ...
+
+    def changes(self, after: Position | None) -> AsyncIterator[tuple[Position, Stored]]:
+        """Committed versions in commit order after a position (None: from the first), ending when caught up."""
+        ...
+
+    async def explain(self, query: Query) -> dict[str, Any]:
+        """How the store would run the query: its statements and its planner's words."""
+        ...
+
+    async def reindex(self, entries: Callable[[bytes], tuple[Entry, ...]], types: tuple[str, ...]) -> int:
+        """Compute all index entries anew from the stored bodies (all types if empty); returns how many resources."""
+        ...
+
+    async def check(self) -> None:
+        """Raise StoreError unless the store answers (readiness)."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of files and connections."""
+        ...
+
+    # State: codes, tokens, leases, jobs, cursors; small JSON values outside the resources.
+    async def get_state(self, key: str) -> tuple[bytes, int] | None:
+        """The value and its version; None if absent or expired."""
+        ...
+
+    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+        """Write if the current version is `version` (0: absent); False if it is not."""
+        ...
+
+    async def delete_state(self, key: str) -> bool:
+        """Remove; False if it was absent."""
+        ...
+
+
+__all__ = [
+    "Busy", "Change", "Conflict", "Page", "Position", "Query", "Sort", "Store", "StoreError", "Stored", "TooLarge", "Tx",
+]  # fmt: skip

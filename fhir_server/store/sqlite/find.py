@@ -1,0 +1,262 @@
+"""How a search runs: which condition is the source, which order is walked and which is sorted. Plans are few on purpose.
+
+walk     rows come from an index in the order asked for, every condition is a test on the row: for pages of large results
+gather   rows come from the most selective condition, are tested, and their sort keys sorted: for small results
+stream   rows come from one large `key` or `link` range, which is in order of creation already
+"""
+
+import json
+import sqlite3
+from typing import Any, NamedTuple
+
+from fhir_server.search.predicate import And, Is, Not, Or, Predicate
+from fhir_server.store.seam import Page, Position, Query, Sort, Stored
+from fhir_server.store.sqlite.rows import Hasher, condition
+from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
+
+FEW, SOME = 1_000, 50_000  # matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms
+HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
+
+
+class Plan(NamedTuple):
+    """A SELECT of (rid, seq, type, id, sort keys...) in page order; `missing` selects what follows: rows without key."""
+
+    kind: str
+    select: Sql
+    missing: Query | None = None
+
+
+def search(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Page:
+    """One page, in one snapshot. The caller provides the transaction."""
+    query = query._replace(types=query.types or all_types(connection))
+    rows: list[tuple[Any, ...]] = []
+    wanted = query.count + 1
+    step: Query | None = query
+    while step is not None and len(rows) < wanted:
+        step = step._replace(count=wanted - len(rows) - 1)
+        plan = make_plan(connection, hasher, step)
+        found = connection.execute(plan.select.text, plan.select.args).fetchall()
+        # The rows of a missing-key phase carry None for the key, so that a position says which phase it belongs to.
+        rows += [(*row[:4], *(None for _ in query.sort), *row[4:]) if step.sort != query.sort else row for row in found]
+        step = plan.missing
+    page, more = rows[: query.count], len(rows) > query.count
+    last = page[-1] if page else None
+    position = (*last[4:], last[0]) if more and last else None
+    return Page(bodies(connection, page), position, count(connection, hasher, query) if query.total else None)
+
+
+def count(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> int:
+    """How many resources match."""
+    types = query.types or all_types(connection)
+    compiler = Compiler(hasher)
+    source, _ = best_source(connection, compiler, query.where, types)
+    where = matching(compiler, query.where, types, source)
+    return int(connection.execute(f"SELECT count(*) FROM resource r WHERE {where.text}", where.args).fetchone()[0])
+
+
+def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Plan:
+    """Choose how to run a query whose `types` are given."""
+    compiler = Compiler(hasher)
+    if query.sort and query.after is not None and len(query.after) == 2 and query.after[0] is None and walkable(query):
+        # The page before ended among the rows without a sort key: go on there.
+        return make_plan(connection, hasher, rows_without_key(query)._replace(after=query.after[1:]))
+    home = patient_of(hasher, query) if walkable(query) else None
+    if home is not None and query.sort[0].param.kind == "date":
+        return walk_timeline(compiler, query, home)
+    source, estimate = best_source(connection, compiler, query.where, query.types)
+    if walkable(query) and estimate >= FEW:
+        return walk_sorted(compiler, query)
+    if not query.sort and estimate >= SOME:
+        return stream(compiler, query) or gather(compiler, query, None)
+    return gather(compiler, query, source)
+
+
+def walkable(query: Query) -> bool:
+    """Whether some index is in the order asked for."""
+    kinds = ("date", "number", "quantity", "string", "updated")
+    return len(query.sort) == 1 and len(query.types) == 1 and query.sort[0].param.kind in kinds
+
+
+def rows_without_key(query: Query) -> Query:
+    """The second phase of a walk: what has no value to sort by, in order of creation."""
+    return query._replace(where=And((query.where, Not(Is(query.sort[0].param)))), sort=(), after=None)
+
+
+def best_source(
+    connection: sqlite3.Connection, compiler: Compiler, where: Predicate, types: tuple[str, ...]
+) -> tuple[Sql | None, int]:
+    """The most selective positive condition and how many rows it has, counted no further than SOME."""
+    sources = [source for part in conjuncts(where) if (source := compiler.source(part, types)) is not None]
+    if not sources:
+        return None, SOME
+    for limit in (FEW, SOME):
+        estimates = [_count_up_to(connection, source, limit) for source in sources]
+        least = min(estimates)
+        if least < limit or limit == SOME:
+            return sources[estimates.index(least)], least
+    raise AssertionError("the last limit always answers")
+
+
+def _count_up_to(connection: sqlite3.Connection, source: Sql, limit: int) -> int:
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT {limit})"
+    return int(connection.execute(sql, source.args).fetchone()[0])
+
+
+def conjuncts(where: Predicate) -> list[Predicate]:
+    """The parts of nested And as one list."""
+    return [leaf for part in where.parts for leaf in conjuncts(part)] if isinstance(where, And) else [where]
+
+
+def matching(compiler: Compiler, where: Predicate, types: tuple[str, ...], source: Sql | None) -> Sql:
+    """The whole condition on resource `r`: its source if there is one, type, not deleted, every test."""
+    # The plus keeps SQLite from preferring the index on type to the row numbers that the source yields in order.
+    column = "+r.type" if source else "r.type"
+    base = Sql(f"{column}{'=?' if len(types) == 1 else f' IN ({marks(types)})'} AND r.deleted=0", tuple(types))
+    parts = [Sql(f"r.rid IN ({source.text})", source.args)] if source else []
+    return join(" AND ", (*parts, base, compiler.test(where, types, "r")), TRUE, wrap=False)
+
+
+def gather(compiler: Compiler, query: Query, source: Sql | None) -> Plan:
+    """Collect, then sort; without a sort the rows come in order of creation and nothing is sorted."""
+    where = matching(compiler, query.where, query.types, source)
+    keys = [sort_key(compiler, sort, query.types) for sort in query.sort]
+    names = [f"s{number}" for number in range(len(keys))]
+    columns = join(", ", (Sql(f"{key.text} AS {name}", key.args) for key, name in zip(keys, names, strict=True)), TRUE, wrap=False)
+    inner = f"SELECT r.rid AS rid, r.seq AS seq, r.type AS type, r.id AS id{', ' + columns.text if keys else ''} FROM resource r"
+    inner_args = (columns.args if keys else ()) + where.args
+    after = after_position(query.sort, names, query.after, "rid")
+    order = [f"{n} IS NULL, {n} {'DESC' if s.descending else 'ASC'}" for n, s in zip(names, query.sort, strict=True)]
+    if not keys:
+        after = after_position((), [], query.after, "r.rid")
+        sql = f"{inner} WHERE {where.text} AND {after.text} ORDER BY r.rid LIMIT {query.count + 1}"
+        return Plan("gather", Sql(sql, (*inner_args, *after.args)))
+    sql = f"SELECT * FROM ({inner} WHERE {where.text}) WHERE {after.text} ORDER BY {', '.join(order)}, rid LIMIT {query.count + 1}"
+    return Plan("gather", Sql(sql, (*inner_args, *after.args)))
+
+
+def stream(compiler: Compiler, query: Query) -> Plan | None:
+    """Follow one `key` or `link` range, if some conjunct is just that: its rows are in order of creation."""
+    for part in conjuncts(query.where):
+        if len(query.types) == 1 and isinstance(part, Is) and part.param.kind in ("token", "reference") and part.tests:
+            found = condition(compiler.hasher, query.types[0], part.param, part.tests)
+            if found is not None:
+                where = matching(compiler, query.where, query.types, None)
+                after = after_position((), [], query.after, "x.rid")
+                sql = (
+                    f"SELECT DISTINCT x.rid, r.seq, r.type, r.id FROM {found.family} x CROSS JOIN resource r ON r.rid=x.rid "
+                    f"WHERE x.k=?{found.sql.format(x='x')} AND {after.text} AND {where.text} ORDER BY x.rid LIMIT {query.count + 1}"
+                )
+                return Plan("stream", Sql(sql, (found.k, *found.args, *after.args, *where.args)))
+    return None
+
+
+def walk_timeline(compiler: Compiler, query: Query, home: int) -> Plan:
+    """The dates of one patient in order: `?patient=&_sort=-date` without sorting."""
+    sort, type_ = query.sort[0], query.types[0]
+    where = matching(compiler, query.where, query.types, None)
+    after = _after_walk(sort, query.after, "x.low")
+    sql = (
+        "SELECT x.rid, r.seq, r.type, r.id, x.low FROM timeline x CROSS JOIN resource r ON r.rid=x.rid "
+        f"WHERE x.k=? AND x.home=? AND x.edge&{_edge(sort)} AND {after.text} AND {where.text} "
+        f"ORDER BY x.low {'DESC' if sort.descending else 'ASC'}, x.rid LIMIT {query.count + 1}"
+    )
+    args = (compiler.hasher.param(type_, sort.param.code), home, *after.args, *where.args)
+    return Plan("walk", Sql(sql, args), rows_without_key(query))
+
+
+def walk_sorted(compiler: Compiler, query: Query) -> Plan:
+    """One parameter's values in order over a whole type."""
+    sort, type_ = query.sort[0], query.types[0]
+    where = matching(compiler, query.where, query.types, None)
+    direction = "DESC" if sort.descending else "ASC"
+    if sort.param.kind == "updated":
+        after = _after_walk(sort, query.after, "r.updated", "r.rid")
+        sql = (
+            f"SELECT r.rid, r.seq, r.type, r.id, r.updated FROM resource r INDEXED BY resource_updated WHERE {after.text} "
+            f"AND {where.text} ORDER BY r.updated {direction}, r.rid LIMIT {query.count + 1}"
+        )
+        return Plan("walk", Sql(sql, (*after.args, *where.args)))
+    family, column = ("text", "norm") if sort.param.kind == "string" else ("span", "low")
+    after = _after_walk(sort, query.after, f"x.{column}")
+    sql = (
+        f"SELECT x.rid, r.seq, r.type, r.id, x.{column} FROM {family} x CROSS JOIN resource r ON r.rid=x.rid "
+        f"WHERE x.k=? AND x.edge&{_edge(sort)} AND {after.text} AND {where.text} "
+        f"ORDER BY x.{column} {direction}, x.rid LIMIT {query.count + 1}"
+    )
+    args = (compiler.hasher.param(type_, sort.param.code), *after.args, *where.args)
+    return Plan("walk", Sql(sql, args), rows_without_key(query))
+
+
+def _edge(sort: Sort) -> int:
+    """The bit of `edge` that marks a resource's first value in this direction."""
+    return 2 if sort.descending else 1
+
+
+def _after_walk(sort: Sort, after: Position | None, column: str, rid: str = "x.rid") -> Sql:
+    if after is None:
+        return TRUE
+    value, last = after
+    beyond = "<" if sort.descending else ">"
+    return Sql(f"{column}{beyond}=? AND ({column}{beyond}? OR {rid}>?)", (value, value, last))
+
+
+def sort_key(compiler: Compiler, sort: Sort, types: tuple[str, ...]) -> Sql:
+    """The value that a resource `r` is sorted by; NULL if it has none."""
+    pick, param = ("max" if sort.descending else "min"), sort.param
+    if param.kind in ("id", "updated"):
+        return Sql("r.id" if param.kind == "id" else "r.updated")
+    if param.kind in ("token", "reference"):
+        value = "substr(value,1,instr(value,char(1))-1)" if param.kind == "token" else "value"
+        return Sql(f"(SELECT {pick}({value}) FROM json_each(r.plain,?))", (f'$."{param.code}"',))
+    keys = tuple(compiler.hasher.param(type_, param.code) for type_ in types)
+    family, column = ("text", "norm") if param.kind in ("string", "uri") else ("span", "low")
+    return Sql(f"(SELECT {pick}({column}) FROM {family} WHERE k IN ({marks(keys)}) AND rid=r.rid)", keys)
+
+
+def after_position(sort: tuple[Sort, ...], names: list[str], after: Position | None, rid: str) -> Sql:
+    """Rows behind a position in the order of `sort`, NULLs last, then the row number."""
+    if after is None:
+        return TRUE
+    *values, last = after
+    options: list[Sql] = []
+    same: list[Sql] = []
+    for name, key, value in zip(names, sort, values, strict=True):
+        if value is not None:
+            beyond = Sql(f"({name}{'<' if key.descending else '>'}? OR {name} IS NULL)", (value,))
+            options.append(join(" AND ", (*same, beyond), TRUE))
+        same.append(Sql(f"{name} IS ?", (value,)))
+    options.append(join(" AND ", (*same, Sql(f"{rid}>?", (last,))), TRUE))
+    return join(" OR ", options, TRUE)
+
+
+def patient_of(hasher: Hasher, query: Query) -> int | None:
+    """The patient that the query pins, if it pins one."""
+    for part in conjuncts(query.where):
+        if isinstance(part, Or) and len(part.parts) == 1:
+            part = part.parts[0]
+        if isinstance(part, Is) and part.param.code in HOME and part.param.kind == "reference":
+            wanted = {field: value for field, operator, value in part.tests if operator == "="}
+            if wanted.keys() == {"type", "id"}:
+                return hasher.resource(wanted["type"], wanted["id"])
+    return None
+
+
+def all_types(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """The types that have resources, by skipping through the index of types."""
+    sql = (
+        "WITH RECURSIVE t(type) AS (SELECT min(type) FROM resource WHERE deleted=0 UNION ALL "
+        "SELECT (SELECT min(type) FROM resource WHERE type>t.type AND deleted=0) FROM t WHERE t.type IS NOT NULL) "
+        "SELECT type FROM t WHERE type IS NOT NULL"
+    )
+    return tuple(row[0] for row in connection.execute(sql))
+
+
+def bodies(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[Stored]:
+    """The current versions of the rows of a page, in their order, with one statement."""
+    if not rows:
+        return []
+    sql = (
+        "SELECT v.version, v.updated, v.method, v.body FROM json_each(?) j CROSS JOIN version v ON v.seq=j.value ORDER BY j.key"
+    )
+    found = connection.execute(sql, (json.dumps([row[1] for row in rows]),))
+    return [Stored(row[2], row[3], *version) for row, version in zip(rows, found, strict=True)]

@@ -1,0 +1,101 @@
+"""Versions, the change log and the small State, each a few statements. https://hl7.org/fhir/R4/http.html#history"""
+
+import sqlite3
+import time
+
+from fhir_server.search.predicate import EVERYTHING, Predicate
+from fhir_server.store.seam import Page, Position, Stored
+from fhir_server.store.sqlite.rows import Hasher
+from fhir_server.store.sqlite.where import TRUE, Compiler, Sql
+
+COLUMNS = "r.type, r.id, v.version, v.updated, v.method, v.body"
+
+
+def read(
+    connection: sqlite3.Connection, hasher: Hasher, type: str, id: str, where: Predicate, version: int | None
+) -> Stored | None:
+    """The current or the given version, if today's resource matches `where`."""
+    allowed = _today(hasher, where, type)
+    on = "v.seq=r.seq" if version is None else "v.rid=r.rid AND v.version=?"
+    sql = f"SELECT {COLUMNS} FROM resource r JOIN version v ON {on} WHERE r.h=? AND r.type=? AND r.id=? AND {allowed.text}"
+    if version is not None and not 0 < version < 2**63:
+        return None
+    args = (*(() if version is None else (version,)), hasher.resource(type, id), type, id, *allowed.args)
+    found = connection.execute(sql, args).fetchone()
+    return Stored(*found) if found else None
+
+
+def page(
+    connection: sqlite3.Connection,
+    hasher: Hasher,
+    type: str | None,
+    id: str | None,
+    where: Predicate,
+    since: int | None,
+    after: Position | None,
+    count: int,
+) -> Page:
+    """Versions of an instance, a type or everything, newest first; a position is the number of the last version."""
+    conditions: list[Sql] = [_today(hasher, where, type)]
+    if type is not None and id is not None:
+        conditions.append(Sql("r.h=? AND r.type=? AND r.id=? AND v.rid=r.rid", (hasher.resource(type, id), type, id)))
+    elif type is not None:
+        conditions.append(Sql("v.type=?", (type,)))
+    if since is not None:
+        conditions.append(Sql("v.updated>=?", (since,)))
+    if after is not None:
+        conditions.append(Sql("v.seq<?", (after[0],)))
+    sql = (
+        f"SELECT {COLUMNS}, v.seq FROM version v JOIN resource r ON r.rid=v.rid "
+        f"WHERE {' AND '.join(c.text for c in conditions)} ORDER BY v.seq DESC LIMIT {count + 1}"
+    )
+    rows = connection.execute(sql, [arg for c in conditions for arg in c.args]).fetchall()
+    position = (rows[count - 1][6],) if len(rows) > count and count else None
+    return Page([Stored(*row[:6]) for row in rows[:count]], position)
+
+
+def _today(hasher: Hasher, where: Predicate, type: str | None) -> Sql:
+    if where == EVERYTHING or type is None:
+        return TRUE
+    test = Compiler(hasher).test(where, (type,), "r")
+    return Sql(f"r.deleted=0 AND {test.text}", test.args)
+
+
+def since(connection: sqlite3.Connection, after: Position | None, count: int) -> list[tuple[Position, Stored]]:
+    """Up to `count` versions after a position, in the order they were committed."""
+    sql = f"SELECT {COLUMNS}, v.seq FROM version v JOIN resource r ON r.rid=v.rid WHERE v.seq>? ORDER BY v.seq LIMIT ?"
+    rows = connection.execute(sql, (after[0] if after else 0, count))
+    return [((row[6],), Stored(*row[:6])) for row in rows]
+
+
+def index_keys(connection: sqlite3.Connection) -> dict[str, int]:
+    """Rows of every table and of every index: each is one B-tree key to maintain."""
+    partial = {"span_high": "long=1", "resource_type": "deleted=0", "resource_updated": "deleted=0"}
+    names = connection.execute("SELECT name, tbl_name, sql FROM sqlite_schema WHERE type IN ('table','index')").fetchall()
+    tables = ("resource", "version", "key", "link", "span", "text", "timeline")
+    return {
+        name: connection.execute(f"SELECT count(*) FROM {table} WHERE {partial.get(name, '1')}").fetchone()[0]
+        for name, table, sql in names
+        if table in tables and (sql is not None or not name.startswith("sqlite_autoindex") or table == "resource")
+    }
+
+
+def get_state(connection: sqlite3.Connection, key: str) -> tuple[bytes, int] | None:
+    """The value and its version; None if absent or expired."""
+    sql = "SELECT value, version FROM state WHERE key=? AND (expires IS NULL OR expires>?)"
+    found = connection.execute(sql, (key, _now())).fetchone()
+    return (bytes(found[0]), found[1]) if found else None
+
+
+def put_state(connection: sqlite3.Connection, key: str, value: bytes, version: int, expires: int | None) -> bool:
+    """Write if the current version is `version` (0: absent); expired values count as absent and are cleared away."""
+    connection.execute("DELETE FROM state WHERE expires<=?", (_now(),))
+    if version == 0:
+        sql = "INSERT OR IGNORE INTO state VALUES (?,?,1,?)"
+        return connection.execute(sql, (key, value, expires)).rowcount > 0
+    sql = "UPDATE state SET value=?, version=version+1, expires=? WHERE key=? AND version=?"
+    return connection.execute(sql, (value, expires, key, version)).rowcount > 0
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

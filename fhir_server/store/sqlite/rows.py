@@ -1,0 +1,201 @@
+"""From index entries to narrow integer rows, and from the tests of a predicate to conditions on such rows.
+
+Wide text rows make an index four times as large as the data. Here a token row is three integers: a 64-bit keyed hash of
+parameter and code, the resource's number, a hash of the system. The key is random per store and never leaves it, so
+nobody can construct two values that collide; by chance it takes 5 billion distinct values for one collision.
+
+Four families of rows hold every kind of entry:
+
+    key    (k, rid, v)                          token, foreign reference, composites of tokens
+    link   (k, target, rid)                     reference to a resource of this server
+    span   (k, rid, low, high, v, u, low2, high2)  date, number, quantity, composites that end in one
+    text   (k, rid, norm, exact, v)             string, uri, composites that end in one
+
+`k` hashes type, parameter and, for token and composite, the code (first component's code); `v` and `u` hash what else
+can be asked for: v = first system | second system, u = unit code | unit text, 31 bits each.
+"""
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from fhir_server.search.predicate import Entry, Param, Test, fields
+
+DAY = 86_400_000_000
+
+
+class Condition(NamedTuple):
+    """Where the rows of a predicate are: a family, `k`, and SQL on the other columns with its arguments.
+
+    `exact` is False when `k` could not be computed (a token asked for by system alone)."""
+
+    family: str
+    k: int
+    sql: str = ""
+    args: tuple[Any, ...] = ()
+
+
+class Hasher:
+    """Keyed 64-bit and 31-bit hashes of text, remembered for the values that recur."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.wide = lru_cache(maxsize=200_000)(self._wide)
+        self.narrow = lru_cache(maxsize=20_000)(self._narrow)
+        self.param = lru_cache(maxsize=20_000)(self._param)
+
+    def _wide(self, text: str) -> int:
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+    def _narrow(self, text: str) -> int:
+        """0 for "", so that an absent system reads as one."""
+        return self._wide(text) & 0x7FFFFFFF or 1 if text else 0
+
+    def _param(self, type: str, code: str) -> int:
+        """48 bits: the number of a parameter of a type."""
+        return self._wide(f"{type}.{code}") >> 17
+
+    def resource(self, type: str, id: str) -> int:
+        """The number by which references name a resource."""
+        return self.wide(f"{type}/{id}")
+
+    def code(self, type: str, param: Param, *codes: str) -> int:
+        """The `k` of a token or composite row."""
+        return self.wide(f"{type}.{param.code}={chr(1).join(codes)}")
+
+
+def row(hasher: Hasher, type: str, entry: Entry) -> tuple[str, tuple[Any, ...]]:
+    """The family and the columns (without the resource's number) of one entry of a resource of `type`."""
+    param: Param = entry[0]
+    kind = param.kind
+    if kind == "token":
+        return "key", (hasher.code(type, param, entry[2]), hasher.narrow(entry[1]))
+    if kind == "reference":
+        if entry[2]:
+            return "link", (hasher.param(type, param.code), hasher.resource(entry[1], entry[2]))
+        return "key", (hasher.code(type, param, entry[3]), hasher.narrow(entry[4]))
+    if kind in ("date", "number"):
+        return "span", _span(hasher.param(type, param.code), entry[1], entry[2])
+    if kind == "quantity":
+        k = hasher.param(type, param.code)
+        return "span", _span(k, entry[1], entry[2], hasher.narrow(entry[3]), _unit(hasher, entry[4], entry[5]))
+    if kind == "string":
+        return "text", (hasher.param(type, param.code), entry[1], entry[2], 0)
+    if kind == "uri":
+        return "text", (hasher.param(type, param.code), entry[1], "", 0)
+    return _composite_row(hasher, type, param, dict(zip(fields(kind), entry[1:], strict=True)))
+
+
+def _composite_row(hasher: Hasher, type: str, param: Param, value: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    first, second, *third = param.kind.split("$")
+    if first == "reference":
+        name = f"{value['1.type']}/{value['1.id']}" if value["1.id"] else value["1.url"]
+        return "key", (hasher.code(type, param, name, value["2.code"]), hasher.narrow(value["2.system"]))
+    v = hasher.narrow(value["1.system"]) << 31
+    if second == "token":
+        k = hasher.code(type, param, value["1.code"], value["2.code"])
+        return "key", (k, v | hasher.narrow(value["2.system"]))
+    k = hasher.code(type, param, value["1.code"])
+    if second == "string":
+        return "text", (k, value["2.norm"], value["2.exact"], v)
+    low, high = value["2.low"], value["2.high"]
+    if second == "quantity":
+        v |= hasher.narrow(value["2.system"])
+        return "span", _span(k, low, high, v, _unit(hasher, value["2.code"], value["2.unit"]))
+    if third:
+        return "span", _span(k, low, high, v, 0, value["3.low"], value["3.high"])
+    return "span", _span(k, low, high, v)
+
+
+def _span(
+    k: int, low: float, high: float, v: int = 0, u: int = 0, low2: float = 0, high2: float = 0
+) -> tuple[Any, ...]:
+    return k, low, high, v, u, low2, high2
+
+
+def _unit(hasher: Hasher, code: str, unit: str) -> int:
+    return hasher.narrow(code) << 31 | hasher.narrow(unit)
+
+
+def is_long(low: float, high: float) -> bool:
+    """Whether a span is too wide to be found by its low end: over a day for dates, not a point for numbers."""
+    return high - low > DAY if isinstance(low, int) else high > low
+
+
+def condition(hasher: Hasher, type: str, param: Param, tests: tuple[Test, ...]) -> Condition | None:
+    """Where the rows are that meet all tests; None when the hashes cannot tell (see `plain` in schema.py)."""
+    if param.kind == "reference":
+        return _reference_condition(hasher, type, param, tests)
+    parts = param.kind.split("$")
+    wanted = {field: value for field, operator, value in tests if operator == "="}
+    pinned: set[str] = set()  # fields that `k` already decides
+    family = "text" if parts[-1] in ("string", "uri") else "key" if parts[-1] in ("token", "reference") else "span"
+    codes = [f"{n}.code" if len(parts) > 1 else "code" for n, part in enumerate(parts, 1) if part == "token"]
+    if parts[0] == "reference":
+        name = wanted.get("1.url") or "/".join(filter(None, (wanted.get("1.type"), wanted.get("1.id"))))
+        if not wanted.get("1.url") and ("1.id" not in wanted or "1.type" not in wanted) or "2.code" not in wanted:
+            return None
+        k = hasher.code(type, param, name, wanted["2.code"])
+        pinned |= {"1.url", "1.type", "1.id", "1.version", "2.code"}
+    elif codes:
+        if any(code not in wanted for code in codes):
+            return None
+        k = hasher.code(type, param, *(wanted[code] for code in codes))
+        pinned |= set(codes)
+    else:
+        k = hasher.param(type, param.code)
+    sql: list[str] = []
+    args: list[Any] = []
+    for field, operator, value in tests:
+        if field not in pinned:
+            text, values = _column(hasher, param.kind, field, operator, value)
+            sql.append(text)
+            args.extend(values)
+    return Condition(family, k, "".join(f" AND {text}" for text in sql), tuple(args))
+
+
+def _reference_condition(hasher: Hasher, type: str, param: Param, tests: tuple[Test, ...]) -> Condition | None:
+    wanted = {field: value for field, operator, value in tests if operator == "="}
+    if len(wanted) != len(tests):
+        return None
+    if "id" in wanted and "type" in wanted and wanted.keys() <= {"id", "type"}:
+        k = hasher.param(type, param.code)
+        return Condition("link", k, " AND {x}.target=?", (hasher.resource(wanted["type"], wanted["id"]),))
+    if "url" in wanted and wanted.keys() <= {"url", "version"}:
+        k = hasher.code(type, param, wanted["url"])
+        version = (hasher.narrow(wanted["version"]),) if "version" in wanted else ()
+        return Condition("key", k, " AND {x}.v=?" if version else "", version)
+    return None
+
+
+OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+def _column(hasher: Hasher, kind: str, field: str, operator: str, value: Any) -> tuple[str, tuple[Any, ...]]:
+    """SQL on one column; `{x}` stands for the row's alias."""
+    position, _, name = field.rpartition(".")
+    last = position in ("", "2")
+    if name in ("low", "high"):
+        return f"{{x}}.{name}{'2' if position == '3' else ''}{OPERATORS[operator]}?", (value,)
+    if name in ("norm", "exact", "uri"):
+        return _text_test("norm" if name == "uri" else name, operator, value)
+    if operator != "=":
+        raise ValueError(f"{field} {operator} cannot be asked of the index")
+    if name == "code":
+        return "({x}.u>>31)=?", (hasher.narrow(value),)
+    if name == "unit":
+        return "({x}.u&2147483647)=?", (hasher.narrow(value),)
+    if kind == "token":
+        return "{x}.v=?", (hasher.narrow(value),)
+    if last:
+        return "({x}.v&2147483647)=?", (hasher.narrow(value),)
+    return "({x}.v>>31)=?", (hasher.narrow(value),)
+
+
+def _text_test(column: str, operator: str, value: str) -> tuple[str, tuple[Any, ...]]:
+    if operator == "prefix":
+        return f"({{x}}.{column}>=? AND {{x}}.{column}<?)", (value, value + "\U0010ffff")
+    if operator == "contains":
+        return f"instr({{x}}.{column},?)>0", (value,)
+    return f"{{x}}.{column}{OPERATORS[operator]}?", (value,)

@@ -1,0 +1,217 @@
+"""Predicates as SQL. A predicate is compiled in two ways: as a test on a resource row, and as a source of row numbers.
+
+A test is a boolean expression over an alias of `resource`; every leaf is an EXISTS with an index lookup by resource
+number. A source is a SELECT of `rid` that starts from one index range: the planner in find.py takes the cheapest
+positive condition as the source and leaves the others as tests.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate, Test
+from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
+
+OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+class Sql(NamedTuple):
+    """A piece of SQL and the arguments of its question marks, in order."""
+
+    text: str
+    args: tuple[object, ...] = ()
+
+
+FALSE, TRUE = Sql("0"), Sql("1")
+
+
+class Compiler:
+    """Compiles predicates for one store; aliases are numbered so that nested conditions never clash."""
+
+    def __init__(self, hasher: Hasher) -> None:
+        self.hasher = hasher
+        self._numbers: Iterator[int] = itertools.count(1)
+
+    def test(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
+        """`where` as a condition on alias `r` of resource, whose type is one of `types`."""
+        match where:
+            case And(parts):
+                return join(" AND ", (self.test(part, types, r) for part in parts), TRUE)
+            case Or(parts):
+                return join(" OR ", (self.test(part, types, r) for part in parts), FALSE)
+            case Not(part):
+                inner = self.test(part, types, r)
+                return Sql(f"NOT ({inner.text})", inner.args)
+            case Is(param, tests):
+                return join(" OR ", (self._is(type_, param, tests, r) for type_ in types), FALSE)
+            case Chain(param, type_, inner):
+                return join(" OR ", (self._chain(source, param, type_, inner, r) for source in types), FALSE)
+            case Has(type_, param, inner):
+                return self._has(type_, param, inner, r)
+
+    def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
+        """A SELECT of the numbers of all rows that match `where` (and perhaps others); None if only a walk finds them."""
+        match where:
+            case And(parts):
+                return next(filter(None, (self.source(part, types) for part in parts)), None)
+            case Or(parts):
+                sources = [self.source(part, types) for part in parts]
+                if not sources or any(source is None for source in sources):
+                    return None
+                return join(" UNION ALL ", (source for source in sources if source), FALSE, wrap=False)
+            case Not():
+                return None
+            case Is(param, tests):
+                return self._is_source(param, tests, types)
+            case Chain(param, type_, inner):
+                return self._chain_source(param, type_, inner, types)
+            case Has(type_, param, inner):
+                return self._has_source(type_, param, inner, types)
+
+    def _alias(self) -> str:
+        return f"x{next(self._numbers)}"
+
+    def _is(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
+        if param.kind == "id":
+            return join(" AND ", (Sql(f"{r}.h=?", (self.hasher.resource(type_, value),)) for _, _, value in tests), TRUE)
+        if param.kind == "updated":
+            return join(" AND ", (Sql(f"{r}.updated{OPERATORS[op]}?", (value,)) for _, op, value in tests), TRUE)
+        found = condition(self.hasher, type_, param, tests) if tests else None
+        if found is None:
+            return self._plain(type_, param, tests, r)
+        x = self._alias()
+        return Sql(
+            f"EXISTS (SELECT 1 FROM {found.family} {x} WHERE {x}.k=? AND {x}.rid={r}.rid{found.sql.format(x=x)})",
+            (found.k, *found.args),
+        )
+
+    def _plain(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
+        """What the hashed rows cannot tell: from the JSON of codes and targets, or by the presence of rows."""
+        if not tests and param.kind in ("date", "number", "quantity", "string", "uri"):
+            family, x = ("text" if param.kind in ("string", "uri") else "span"), self._alias()
+            sql = f"EXISTS (SELECT 1 FROM {family} {x} WHERE {x}.k=? AND {x}.rid={r}.rid)"
+            return Sql(sql, (self.hasher.param(type_, param.code),))
+        path = f'$."{param.code}"'
+        if not tests:
+            return Sql(f"json_type({r}.plain,?) IS NOT NULL", (path,))
+        x = self._alias()
+        conditions = [plain_test(self.hasher, x, field, value) for field, _, value in tests]
+        every = join(" AND ", conditions, TRUE)
+        return Sql(f"EXISTS (SELECT 1 FROM json_each({r}.plain,?) {x} WHERE {every.text})", (path, *every.args))
+
+    def _chain(self, source: str, param: Param, type_: str, inner: Predicate, r: str) -> Sql:
+        x, t = self._alias(), self._alias()
+        where = self.test(inner, (type_,), t)
+        return Sql(
+            f"EXISTS (SELECT 1 FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target WHERE {x}.rid={r}.rid "
+            f"AND {x}.k=? AND {t}.type=? AND {t}.deleted=0 AND {where.text})",
+            (self.hasher.param(source, param.code), type_, *where.args),
+        )
+
+    def _has(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
+        x, t = self._alias(), self._alias()
+        where = self.test(inner, (type_,), t)
+        return Sql(
+            f"EXISTS (SELECT 1 FROM link {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
+            f"AND {x}.target={r}.h AND {t}.deleted=0 AND {where.text})",
+            (self.hasher.param(type_, param.code), *where.args),
+        )
+
+    def _is_source(self, param: Param, tests: tuple[Test, ...], types: tuple[str, ...]) -> Sql | None:
+        selects: list[Sql] = []
+        for type_ in types:
+            if param.kind == "id":
+                if not tests:
+                    return None
+                selects.append(Sql("SELECT rid FROM resource WHERE h=?", (self.hasher.resource(type_, tests[0][2]),)))
+                continue
+            found = condition(self.hasher, type_, param, tests) if tests and param.kind != "updated" else None
+            if found is None:
+                return None
+            selects.extend(self._ranges(found, tests))
+        return join(" UNION ALL ", selects, FALSE, wrap=False) if selects else None
+
+    def _ranges(self, found: Condition, tests: tuple[Test, ...]) -> Iterator[Sql]:
+        """The index ranges that hold the rows of a condition: wide spans are found by their high end, others by low."""
+        x = self._alias()
+        sql = f"SELECT {x}.rid FROM {found.family} {x} WHERE {x}.k=?{found.sql.format(x=x)}"
+        lows, highs = span_bounds(tests)
+        if found.family != "span" or not highs or any(test[1] in ("=", ">", ">=") for test in lows):
+            extra = [Sql(f"{x}.low{op}?", (value,)) for _, op, value in highs if op in ("<", "<=")]
+            tail = join(" AND ", extra, TRUE, wrap=False) if extra and found.family == "span" else TRUE
+            yield Sql(f"{sql} AND {tail.text}", (found.k, *found.args, *tail.args))
+            return
+        slack = DAY if isinstance(highs[0][2], int) else 0
+        near = [Sql(f"{x}.low{'>=' if op[0] == '>' else op}?", (value - slack if op[0] == ">" else value,)) for _, op, value in highs]
+        bounds = join(" AND ", near, TRUE, wrap=False)
+        yield Sql(f"{sql} AND {x}.long=0 AND {bounds.text}", (found.k, *found.args, *bounds.args))
+        yield Sql(f"{sql} AND {x}.long=1", (found.k, *found.args))
+
+    def _chain_source(self, param: Param, type_: str, inner: Predicate, types: tuple[str, ...]) -> Sql | None:
+        targets = self._rows(inner, type_)
+        if targets is None:
+            return None
+        x, t = self._alias(), self._alias()
+        keys = tuple(self.hasher.param(source, param.code) for source in types)
+        return Sql(
+            f"SELECT {x}.rid FROM resource {t} CROSS JOIN link {x} ON {x}.target={t}.h AND {x}.k IN ({marks(keys)}) "
+            f"WHERE {t}.rid IN ({targets.text})",
+            (*keys, *targets.args),
+        )
+
+    def _has_source(self, type_: str, param: Param, inner: Predicate, types: tuple[str, ...]) -> Sql | None:
+        sources = self._rows(inner, type_)
+        if sources is None:
+            return None
+        x, t = self._alias(), self._alias()
+        return Sql(
+            f"SELECT {t}.rid FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target "
+            f"WHERE {x}.k=? AND {t}.type IN ({marks(types)}) AND {x}.rid IN ({sources.text})",
+            (self.hasher.param(type_, param.code), *types, *sources.args),
+        )
+
+    def _rows(self, inner: Predicate, type_: str) -> Sql | None:
+        """A SELECT of exactly the rows of `type_` that match `inner`, from its own best source."""
+        source = self.source(inner, (type_,))
+        if source is None:
+            return None
+        r = self._alias()
+        where = self.test(inner, (type_,), r)
+        sql = f"SELECT {r}.rid FROM resource {r} WHERE {r}.rid IN ({source.text}) AND {r}.type=? AND {r}.deleted=0"
+        return Sql(f"{sql} AND {where.text}", (*source.args, type_, *where.args))
+
+
+def plain_test(hasher: Hasher, x: str, field: str, value: str) -> Sql:
+    """One test on an element of `resource.plain`: `code \\x01 hash of system` or `Type/id`."""
+    name = field.rpartition(".")[2]
+    if name == "system":
+        return Sql(f"substr({x}.value,instr({x}.value,char(1))+1)=?", (str(hasher.narrow(value)),))
+    if name == "code":
+        return Sql(f"substr({x}.value,1,instr({x}.value,char(1))-1)=?", (value,))
+    if name == "type":
+        return Sql(f"({x}.value>=? AND {x}.value<?)", (f"{value}/", f"{value}0")) if value else Sql(f"instr({x}.value,':')>0")
+    if name == "id":
+        return Sql(f"substr({x}.value,instr({x}.value,'/')+1)=?", (value,))
+    return Sql(f"{x}.value=?", (value,))
+
+
+def span_bounds(tests: tuple[Test, ...]) -> tuple[list[Test], list[Test]]:
+    """The tests on `low` and on `high` of the (last) span of a condition."""
+    last = [test for test in tests if not test[0].startswith("3.")]
+    return [t for t in last if t[0].endswith("low")], [t for t in last if t[0].endswith("high")]
+
+
+def join(glue: str, parts: Iterable[Sql], empty: Sql, wrap: bool = True) -> Sql:
+    """Several pieces as one, in brackets unless told otherwise; `empty` if there are none."""
+    pieces = list(parts)
+    if not pieces:
+        return empty
+    if len(pieces) == 1:
+        return pieces[0]
+    text = glue.join(piece.text for piece in pieces)
+    return Sql(f"({text})" if wrap else text, tuple(arg for piece in pieces for arg in piece.args))
+
+
+def marks(values: tuple[object, ...]) -> str:
+    """As many question marks as there are values."""
+    return ",".join("?" * len(values))
