@@ -74,7 +74,7 @@ class Query(NamedTuple):
     types: tuple[str, ...]
     where: Predicate
     sort: tuple[Sort, ...] = ()
-    count: int = 50
+    count: int = 50  # type: ignore[assignment]  # a field of the seam, not tuple.count
     after: Position | None = None
     total: bool = False
 
