@@ -1,0 +1,125 @@
+"""The command line as one table: serve, load, match, export, reindex. What a command does is in commands/<name>.py."""
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fhir_server import __version__
+from fhir_server.fhir.outcome import FhirError
+from fhir_server.settings import PREFIX, Settings, from_environ
+from fhir_server.store.seam import StoreError
+
+UNUSABLE = 2  # exit code for wrong usage and for a store that cannot be used; 1 says that some input was refused
+
+
+class Command(NamedTuple):
+    """One command: what it does, an example, its arguments (name, what argparse is told), the settings it takes."""
+
+    summary: str
+    example: str
+    arguments: tuple[tuple[str, dict[str, Any]], ...]
+    settings: tuple[str, ...]
+
+
+COMMANDS = {
+    "serve": Command(
+        "Serve the FHIR API over HTTP.",
+        "fhir-server serve --store sqlite:///data/fhir.db --port 8080",
+        (),
+        ("host", "port", "store", "workers", "auth"),
+    ),
+    "load": Command(
+        "Load Bundles, resources (JSON) and NDJSON; files that were loaded before are skipped.",
+        "fhir-server load examples/trials data/cohort",
+        (
+            (
+                "paths",
+                {"nargs": "+", "type": Path, "metavar": "PATH", "help": "file, or folder with .json and .ndjson"},
+            ),
+            ("--again", {"action": "store_true", "help": "load files that were loaded before once more"}),
+        ),
+        ("store",),
+    ),
+    "match": Command(
+        "Match patients to trials: write candidates with the reasons, as far as each patient consents.",
+        "fhir-server match --study nsclc-egfr",
+        (("--study", {"metavar": "ID", "help": "only this ResearchStudy"}),),
+        ("store",),
+    ),
+    "export": Command(
+        "Write the resources as NDJSON, one file per type.",
+        "fhir-server export --out export --type Patient Observation",
+        (
+            ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson"}),
+            ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
+            ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
+        ),
+        ("store",),
+    ),
+    "reindex": Command(
+        "Compute the search index of all resources anew, or of some types.",
+        "fhir-server reindex --type Observation",
+        (("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),),
+        ("store",),
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 if anything was refused, 2 for wrong usage or an unusable store."""
+    try:
+        settings = from_environ()
+        args = parser(settings).parse_args(argv)
+        given = {name: getattr(args, name) for name in COMMANDS[args.command].settings}
+        run = importlib.import_module(f"fhir_server.commands.{args.command}").run
+        return int(run(args, dataclasses.replace(settings, **given)))
+    except (StoreError, FhirError, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # `fhir-server export ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        print(f"fhir-server: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("fhir-server: interrupted; what was reported as stored is stored", file=sys.stderr)
+        return 130
+
+
+def parser(settings: Settings) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with the given settings as defaults."""
+    root = argparse.ArgumentParser(prog="fhir-server", description="A FHIR R4 server for cancer research.")
+    root.add_argument("--version", action="version", version=f"fhir-server {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.summary,
+            epilog=f"example: {command.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for argument, how in command.arguments:
+            one.add_argument(argument, **how)
+        for setting in command.settings:
+            _add_setting(one, setting, settings)
+    return root
+
+
+def _add_setting(one: argparse.ArgumentParser, name: str, settings: Settings) -> None:
+    item = next(item for item in dataclasses.fields(Settings) if item.name == name)
+    meaning = item.metadata["meaning"].replace("%", "%%")
+    one.add_argument(
+        f"--{name}",
+        type=item.type if callable(item.type) else str,
+        default=getattr(settings, name),
+        metavar=name.upper(),
+        help=f"{meaning} Default: %(default)s ({PREFIX}{name.upper()})",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
