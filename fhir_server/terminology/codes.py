@@ -1,0 +1,218 @@
+"""Concepts and what lies above them, from CodeSystem and ConceptMap files. https://hl7.org/fhir/R4/codesystem.html#hierarchy"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from fhir_server.fhir.codec import decode
+from fhir_server.fhir.data import data_path
+
+ICD_10 = frozenset({"http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm"})
+Relation = Literal["is", "broader", "other"]
+
+
+class Concept(NamedTuple):
+    """A code of a code system."""
+
+    system: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terminology:
+    """What is known of the loaded code systems; a code that is not known is only ever itself.
+
+    `above` holds, for every known concept, itself, what is equivalent to it and everything above these, across code
+    systems. In a system of `hierarchies`, a loaded code that is neither above nor below another is a different thing.
+    """
+
+    above: Mapping[Concept, frozenset[Concept]] = field(default_factory=dict)
+    same: Mapping[Concept, frozenset[Concept]] = field(default_factory=dict)
+    hierarchies: frozenset[str] = frozenset()
+    loaded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    displays: Mapping[Concept, str] = field(default_factory=dict)
+    properties: Mapping[Concept, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
+
+    def known(self, system: str, code: str) -> bool:
+        """Whether the code is one of a loaded CodeSystem."""
+        return code in self.loaded.get(system, ())
+
+    def closure(self, concept: Concept) -> frozenset[Concept]:
+        """The concept, its equivalents and everything above them, in every system."""
+        found = self.above.get(concept)
+        if found is None and concept.system in ICD_10 and len(concept.code) > 3:
+            # An ICD-10 code is a kind of the category that its first characters name: C34.90 of C34.9 of C34.
+            found = self.closure(Concept(concept.system, concept.code[:-1].rstrip("."))) | {concept}
+        return found or frozenset((concept,))
+
+    def ancestors(self, system: str, code: str) -> frozenset[str]:
+        """The codes of the same system above this one, without itself."""
+        return frozenset(c.code for c in self.closure(Concept(system, code)) if c.system == system) - {code}
+
+    def descendants(self, system: str, code: str) -> frozenset[str]:
+        """The loaded codes of the same system below this one, without itself."""
+        top = Concept(system, code)
+        return frozenset(c.code for c, above in self.above.items() if c.system == system and top in above) - {code}
+
+    def subsumes(self, system: str, ancestor: str, code: str) -> bool | None:
+        """Whether `code` is `ancestor` or lies below it; None when that cannot be known."""
+        if ancestor == code or Concept(system, ancestor) in self.closure(Concept(system, code)):
+            return True
+        return False if self.known(system, ancestor) and self.known(system, code) else None
+
+    def equivalents(self, system: str, code: str) -> frozenset[Concept]:
+        """The concepts that mean the same, itself included."""
+        concept = Concept(system, code)
+        return self.same.get(concept) or frozenset((concept,))
+
+    def property(self, concept: Concept, name: str) -> tuple[Any, ...]:
+        """The values of a concept property, () if it has none."""
+        return self.properties.get(concept, {}).get(name, ())
+
+    def display(self, concept: Concept) -> str:
+        """The name of a concept, its code if no name is loaded."""
+        return self.displays.get(concept, concept.code)
+
+
+@lru_cache(maxsize=65_536)
+def relation(terminology: Terminology, concept: Concept, required: Concept) -> Relation | None:
+    """How a recorded concept stands to a required one: `is` (the same or below), `broader` (it may be: recorded less
+    exactly than required), `other` (it is not), or None when nothing loaded relates them."""
+    have, want = terminology.closure(concept), terminology.closure(required)
+    if required in have or any(c in have for c in terminology.equivalents(*required)):
+        return "is"
+    shared = {c.system for c in have} & {c.system for c in want} & terminology.hierarchies
+    answer: Relation | None = None
+    for system in shared:
+        lowest, asked = _lowest(terminology, have, system), _lowest(terminology, want, system)
+        if not lowest or not asked:
+            continue
+        if lowest.isdisjoint(want) and asked.isdisjoint(have):
+            return "other"
+        answer = "broader"
+    return answer
+
+
+def _lowest(terminology: Terminology, closure: frozenset[Concept], system: str) -> frozenset[Concept]:
+    """The concepts of a closure in one system that have no other of it below them: what it is there, most exactly."""
+    mine = [c for c in closure if c.system == system and (system in ICD_10 or terminology.known(*c))]
+    above = {a for c in mine for a in terminology.closure(c) if a != c}
+    return frozenset(c for c in mine if c not in above)
+
+
+def load(paths: Iterable[Path] | None = None) -> Terminology:
+    """Read CodeSystem and ConceptMap JSON files; without paths, those that ship in `terminology/`.
+
+    Raises ValueError for a file that is neither, or for a concept that lies above itself.
+    """
+    files = sorted(data_path("terminology").glob("*.json")) if paths is None else paths
+    return build(decode(path.read_bytes()) for path in files)
+
+
+def build(resources: Iterable[Mapping[str, Any]]) -> Terminology:
+    """The Terminology of CodeSystems (nested, or `parent` properties) and ConceptMaps (equal, equivalent, wider)."""
+    parents: dict[Concept, set[Concept]] = {}
+    peers: dict[Concept, set[Concept]] = {}
+    loaded: dict[str, set[str]] = {}
+    displays: dict[Concept, str] = {}
+    properties: dict[Concept, dict[str, tuple[Any, ...]]] = {}
+    hierarchies = set(ICD_10)
+    for resource in resources:
+        match resource.get("resourceType"):
+            case "CodeSystem":
+                system = resource["url"]
+                if resource.get("hierarchyMeaning") == "is-a":
+                    hierarchies.add(system)
+                for concept, above, body in _concepts(system, resource.get("concept", ()), None):
+                    loaded.setdefault(system, set()).add(concept.code)
+                    displays[concept] = body.get("display", concept.code)
+                    properties[concept] = _properties(body)
+                    parents.setdefault(concept, set()).update(above)
+            case "ConceptMap":
+                for source, target, equivalence in _mappings(resource):
+                    if equivalence in ("equal", "equivalent"):
+                        peers.setdefault(source, set()).add(target)
+                        peers.setdefault(target, set()).add(source)
+                    elif equivalence == "wider":
+                        parents.setdefault(source, set()).add(target)
+            case other:
+                raise ValueError(f"A terminology file must be a CodeSystem or a ConceptMap, not {other}.")
+    same = _peers(peers)
+    return Terminology(
+        above=_closures(parents, same),
+        same=same,
+        hierarchies=frozenset(hierarchies),
+        loaded={system: frozenset(codes) for system, codes in loaded.items()},
+        displays=displays,
+        properties=properties,
+    )
+
+
+def _concepts(
+    system: str, concepts: Iterable[Mapping[str, Any]], parent: Concept | None
+) -> Iterable[tuple[Concept, set[Concept], Mapping[str, Any]]]:
+    for body in concepts:
+        concept = Concept(system, body["code"])
+        above = {Concept(system, p["valueCode"]) for p in body.get("property", ()) if p["code"] == "parent"}
+        yield concept, above | ({parent} if parent else set()), body
+        yield from _concepts(system, body.get("concept", ()), concept)
+
+
+def _properties(body: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    for item in body.get("property", ()):
+        value = next(value for key, value in item.items() if key.startswith("value"))
+        found[item["code"]] = (*found.get(item["code"], ()), value)
+    return found
+
+
+def _mappings(resource: Mapping[str, Any]) -> Iterable[tuple[Concept, Concept, str]]:
+    for group in resource.get("group", ()):
+        for element in group["element"]:
+            for target in element.get("target", ()):
+                source = Concept(group["source"], element["code"])
+                yield source, Concept(group["target"], target["code"]), target["equivalence"]
+
+
+def _peers(peers: Mapping[Concept, set[Concept]]) -> dict[Concept, frozenset[Concept]]:
+    """Every concept with all that is equivalent to it, directly or through others."""
+    same: dict[Concept, frozenset[Concept]] = {}
+    for start in peers:
+        if start in same:
+            continue
+        found, open_ = {start}, [start]
+        while open_:
+            new = peers[open_.pop()] - found
+            found |= new
+            open_ += new
+        same.update(dict.fromkeys(found, frozenset(found)))
+    return same
+
+
+def _closures(
+    parents: Mapping[Concept, set[Concept]], same: Mapping[Concept, frozenset[Concept]]
+) -> dict[Concept, frozenset[Concept]]:
+    """Everything at or above each concept. Raises ValueError for a cycle."""
+    done: dict[Concept, frozenset[Concept]] = {}
+    trail: set[Concept] = set()
+
+    def close(concept: Concept) -> frozenset[Concept]:
+        if concept in done:
+            return done[concept]
+        if concept in trail:
+            raise ValueError(f"{concept.code} of {concept.system} lies above itself.")
+        group = same.get(concept) or frozenset((concept,))
+        trail.update(group)
+        above = set(group)
+        for member in group:
+            for parent in parents.get(member, ()):
+                above |= close(parent)
+        trail.difference_update(group)
+        done.update(dict.fromkeys(group, frozenset(above)))
+        return done[concept]
+
+    for concept in (*parents, *same):
+        close(concept)
+    return done

@@ -1,0 +1,74 @@
+"""HGVS spellings of one change are equal, and what is not one certain change is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_server.matching.hgvs import RESIDUES, parse, same_change
+
+LETTERS = {one: three for three, one in RESIDUES.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("p.V600E", "V600E"),
+        ("p.Val600Glu", "V600E"),
+        ("p.(Val600Glu)", "V600E"),
+        ("NP_004324.2:p.Val600Glu", "V600E"),
+        ("NP_004324:p.(V600E)", "V600E"),
+        ("BRAF p.V600E", "V600E"),
+        ("BRAF:p.V600E", "V600E"),
+        ("NP_004324.2(BRAF):p.V600E", "V600E"),
+        ("p.Trp243Ter", "W243*"),
+        ("p.Trp243*", "W243*"),
+        ("p.R213X", "R213*"),
+        ("p.Glu746_Ala750del", "E746_A750del"),
+        ("p.E746_A750delELREA", "E746_A750del"),
+        ("p.Leu747_Pro753delinsSer", "L747_P753delinsS"),
+        ("p.Ala767_Val769dup", "A767_V769dup"),
+        ("p.Asp770_Asn771insSerValAsp", "D770_N771insSVD"),
+        ("p.Arg97ProfsTer23", "R97Pfs*23"),
+        ("p.Arg97Profs*23", "R97Pfs*23"),
+        ("p.(Arg97fs)", "R97fs"),
+        ("c.1799T>A", "1799T>A"),
+        ("NM_004333.4(BRAF):c.1799T>A (p.Val600Glu)", "1799T>A"),
+        ("NM_005228.5:c.2235_2249delGGAATTAAGAGAAGC", "2235_2249del"),
+        ("c.5266dupC", "5266dup"),
+        ("c.3028+1G>T", "3028+1G>T"),
+    ],
+)
+def test_spellings_have_one_form(text: str, change: str) -> None:
+    variant = parse(text)
+    assert variant is not None and variant.change == change
+
+
+@pytest.mark.parametrize("text", "V600E|p.|p.?|p.=|p.Val600=|p.V600|p.V600V|EGFR|p.[V600E;K601E]|c.?|c.1802=|".split("|"))
+def test_what_is_not_one_certain_change_is_refused(text: str) -> None:
+    assert parse(text) is None
+
+
+def test_reference_and_gene_are_kept_without_version() -> None:
+    variant = parse("NP_005219.2:p.Leu858Arg")
+    assert variant is not None and (variant.reference, variant.gene, variant.start) == ("NP_005219", None, 858)
+    named = parse("H3-3A p.Lys28Met")
+    assert named is not None and (named.reference, named.gene, named.change) == (None, "H3-3A", "K28M")
+
+
+@given(st.sampled_from(sorted(LETTERS)), st.integers(1, 40_000), st.sampled_from(sorted(LETTERS)))
+def test_three_and_one_letter_forms_agree(before: str, position: int, after: str) -> None:
+    short, long = parse(f"p.{before}{position}{after}"), parse(f"p.({LETTERS[before]}{position}{LETTERS[after]})")
+    assert short == long
+    assert (short is None) == (before == after)
+
+
+def test_a_short_frameshift_accepts_any_end_but_not_the_reverse() -> None:
+    short, long, other = parse("p.R97fs"), parse("p.Arg97ProfsTer23"), parse("p.R98Pfs*2")
+    assert short and long and other
+    assert same_change(short, long) and not same_change(long, short) and not same_change(short, other)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    parse("p." + text)
+    parse(text)
