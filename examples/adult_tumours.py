@@ -1,0 +1,145 @@
+"""Tumours of adults, outside the nervous system. See tumours.py for what the fields mean."""
+
+from examples import tumours as t
+from examples.tumours import Diagnosis, Tumour
+
+_TP53 = (("TP53 R175H", 0.15), ("TP53 R248Q", 0.12), ("TP53 R273H", 0.12))
+
+ADULT = (
+    Tumour(
+        Diagnosis("Lung adenocarcinoma", "LUAD", "C34.11", "254626006"),
+        t.LUNG, t.LUNG_SITE, (38, 86), (50, 70), 14, t.SOLID,
+        (("EGFR L858R", 0.14), ("EGFR ex19del", 0.14), ("EGFR T790M", 0.05), ("KRAS G12C", 0.14), ("KRAS G12V", 0.06),
+         ("EML4::ALK", 0.05), ("ROS1 fusion", 0.02), ("RET fusion", 0.02), ("MET amplification", 0.03), *_TP53),
+        (("carboplatin", 0.5), ("pemetrexed", 0.5), ("pembrolizumab", 0.3), ("osimertinib", 0.15)),
+        asked=("osimertinib", "pembrolizumab"), hallmark=("EGFR L858R",), taken=("carboplatin", "pemetrexed"),
+        mutation_burden=(1.0, 16.0),
+    ),
+    Tumour(
+        Diagnosis("Lung adenocarcinoma", "LUAD", "C34.31", "254626006"),
+        t.LUNG, t.LUNG_SITE, (45, 86), (52, 72), 5, t.SOLID,
+        (("KRAS G12C", 0.5), ("KRAS G12D", 0.15), *_TP53),
+        (("carboplatin", 0.7), ("pembrolizumab", 0.5)),
+        asked=("osimertinib",), hallmark=("KRAS G12C",), taken=("carboplatin",), mutation_burden=(3.0, 20.0),
+    ),
+    Tumour(
+        Diagnosis("Lung squamous cell carcinoma", "LUSC", "C34.12", "254634000"),
+        t.LUNG, t.LUNG_SITE, (50, 86), (55, 75), 4, t.SOLID,
+        (("PIK3CA E545K", 0.08), ("CDKN2A loss", 0.25), *_TP53),
+        (("carboplatin", 0.6), ("paclitaxel", 0.5), ("pembrolizumab", 0.4)),
+        mutation_burden=(4.0, 20.0),
+    ),
+    Tumour(
+        Diagnosis("Breast invasive ductal carcinoma", "IDC", "C50.911", "408643008"),
+        t.BREAST, t.BREAST_SITE, (27, 86), (40, 62), 13, t.SOLID,
+        (("ERBB2 amplification", 0.2), ("PIK3CA H1047R", 0.18), ("PIK3CA E545K", 0.12), ("ESR1 D538G", 0.08),
+         ("BRCA1 Q1756fs", 0.03), ("BRCA2 S1982fs", 0.03), *_TP53),
+        (("tamoxifen", 0.35), ("anastrozole", 0.3), ("palbociclib", 0.2), ("doxorubicin", 0.35), ("trastuzumab", 0.15)),
+        asked=("trastuzumab",), hallmark=("ERBB2 amplification",), taken=("doxorubicin", "trastuzumab"), sex="F",
+    ),
+    Tumour(
+        Diagnosis("Breast invasive lobular carcinoma", "ILC", "C50.912"),
+        t.BREAST, t.BREAST_SITE, (38, 84), (45, 65), 3, t.SOLID,
+        (("PIK3CA H1047R", 0.3), ("ESR1 D538G", 0.1)),
+        (("anastrozole", 0.6), ("palbociclib", 0.3)), sex="F",
+    ),
+    Tumour(
+        Diagnosis("Colon adenocarcinoma", "COAD", "C18.7", "363406005"),
+        t.BOWEL, t.COLON_SITE, (30, 86), (45, 70), 9, t.SOLID,
+        (("APC R1450*", 0.4), ("KRAS G12D", 0.14), ("KRAS G12V", 0.1), ("KRAS G13D", 0.08), ("KRAS G12C", 0.04),
+         ("BRAF V600E", 0.09), ("PIK3CA E545K", 0.1), ("NRAS Q61K", 0.02), *_TP53),
+        (("fluorouracil", 0.7), ("oxaliplatin", 0.6), ("irinotecan", 0.3), ("bevacizumab", 0.3), ("cetuximab", 0.15)),
+        asked=("pembrolizumab", "nivolumab"), hallmark=("BRAF V600E",), taken=("fluorouracil", "oxaliplatin"),
+        mutation_burden=(1.0, 9.0), msi_high=0.14,
+    ),
+    Tumour(
+        Diagnosis("Rectal adenocarcinoma", "READ", "C20", "254582000"),
+        t.BOWEL, t.COLON_SITE, (28, 84), (40, 68), 4, t.SOLID,
+        (("APC R1450*", 0.4), ("KRAS G12D", 0.16), ("KRAS G12V", 0.1), *_TP53),
+        (("capecitabine", 0.6), ("oxaliplatin", 0.5)), asked=("pembrolizumab",), msi_high=0.05,
+    ),
+    Tumour(
+        Diagnosis("Cutaneous melanoma", "SKCM", "C43.59", "93655004"),
+        t.SKIN, t.SKIN_SITE, (22, 85), (35, 65), 6, t.SOLID,
+        (("BRAF V600E", 0.4), ("BRAF V600K", 0.08), ("NRAS Q61R", 0.12), ("NRAS Q61K", 0.06), ("CDKN2A loss", 0.2)),
+        (("pembrolizumab", 0.4), ("nivolumab", 0.3), ("dabrafenib", 0.15), ("trametinib", 0.15)),
+        asked=("dabrafenib", "vemurafenib"), hallmark=("BRAF V600E",), taken=("nivolumab",),
+        mutation_burden=(4.0, 32.0),
+    ),
+    Tumour(
+        Diagnosis("Prostate adenocarcinoma", "PRAD", "C61", "399068003"),
+        t.PROSTATE_CANCER, ("41216001", "Prostatic structure"), (48, 88), (58, 74), 9, t.PROSTATE,
+        (("TMPRSS2::ERG", 0.4), ("BRCA2 S1982fs", 0.06), ("PTEN loss", 0.2), ("TP53 R273H", 0.15)),
+        (("enzalutamide", 0.45), ("docetaxel", 0.3)), asked=("olaparib",), sex="M",
+    ),
+    Tumour(
+        Diagnosis("High-grade serous ovarian cancer", "HGSOC", "C56.1"),
+        t.OVARY, ("15497006", "Ovarian structure"), (34, 82), (44, 66), 4, t.SOLID,
+        (("BRCA1 Q1756fs", 0.12), ("BRCA1 E23fs", 0.06), ("BRCA2 S1982fs", 0.08), ("TP53 R273H", 0.4),
+         ("TP53 R175H", 0.4)),
+        (("carboplatin", 0.9), ("paclitaxel", 0.85), ("bevacizumab", 0.3), ("olaparib", 0.15)),
+        asked=("olaparib",), hallmark=("BRCA1 Q1756fs", "TP53 R175H"), taken=("carboplatin", "paclitaxel"), sex="F",
+        stages=("II", "III", "III", "IV"),
+    ),
+    Tumour(
+        Diagnosis("Pancreatic adenocarcinoma", "PAAD", "C25.0", "700423003"),
+        t.PANCREAS, ("15776009", "Pancreatic structure"), (42, 84), (50, 72), 5, t.SOLID,
+        (("KRAS G12D", 0.4), ("KRAS G12V", 0.3), ("KRAS G12R", 0.15), ("CDKN2A loss", 0.3), ("BRCA2 S1982fs", 0.04),
+         *_TP53),
+        (("gemcitabine", 0.6), ("oxaliplatin", 0.5), ("irinotecan", 0.5)), mutation_burden=(0.5, 4.0),
+    ),
+    Tumour(
+        Diagnosis("Acute myeloid leukemia", "AML", "C92.00", "91861009"),
+        t.LEUKAEMIA, t.MARROW_SITE, (19, 84), (35, 65), 5, t.BLOOD,
+        (("NPM1 W288fs", 0.3), ("FLT3 ITD", 0.24), ("FLT3 D835Y", 0.07), ("DNMT3A R882H", 0.2), ("IDH2 R140Q", 0.1),
+         ("IDH1 R132C", 0.06), ("KMT2A rearrangement", 0.05)),
+        (("cytarabine", 0.8), ("daunorubicin", 0.6), ("gilteritinib", 0.12), ("ivosidenib", 0.05)),
+        asked=("gilteritinib",), hallmark=("FLT3 ITD", "NPM1 W288fs"), taken=("cytarabine", "daunorubicin"), stages=(),
+    ),
+    Tumour(
+        Diagnosis("Plasma cell myeloma", "PCM", "C90.00", "109989006"),
+        t.LYMPHOID, t.MARROW_SITE, (44, 86), (52, 74), 4, t.BLOOD,
+        (("KRAS G12D", 0.1), ("NRAS Q61R", 0.1), ("NRAS Q61K", 0.06), ("BRAF V600E", 0.05)),
+        (("bortezomib", 0.85), ("pomalidomide", 0.3), ("cyclophosphamide", 0.3)), stages=("I", "II", "III"),
+    ),
+    Tumour(
+        Diagnosis("Intrahepatic cholangiocarcinoma", "IHCH", "C22.1", "312104005"),
+        t.BILIARY, t.LIVER_SITE, (36, 82), (44, 68), 3, t.SOLID,
+        (("FGFR2 fusion", 0.14), ("IDH1 R132C", 0.16), ("ERBB2 amplification", 0.04), ("KRAS G12D", 0.08)),
+        (("gemcitabine", 0.8), ("cisplatin", 0.7)), hallmark=("FGFR2 fusion",), taken=("gemcitabine", "cisplatin"),
+    ),
+    Tumour(
+        Diagnosis("Gastrointestinal stromal tumor", "GIST", "C49.A2", "420120006"),
+        t.SOFT_TISSUE, ("69695003", "Stomach structure"), (34, 82), (44, 70), 3, t.SOLID,
+        (("KIT V559D", 0.55), ("KIT A502_Y503dup", 0.12), ("PDGFRA D842V", 0.08)),
+        (("imatinib", 0.8), ("sunitinib", 0.2)), asked=("imatinib",), hallmark=("KIT V559D",), taken=("imatinib",),
+        mutation_burden=(0.2, 3.0),
+    ),
+    Tumour(
+        Diagnosis("Papillary thyroid cancer", "THPA", "C73", "255029007"),
+        t.THYROID, ("69748006", "Thyroid structure"), (17, 78), (25, 60), 4, t.SOLID,
+        (("BRAF V600E", 0.55), ("RET fusion", 0.07), ("NTRK1 fusion", 0.02), ("TERT c.-124C>T", 0.1)),
+        (), hallmark=("NTRK1 fusion",), asked=("larotrectinib",), mutation_burden=(0.1, 2.0),
+        stages=("I", "I", "II", "IV"),
+    ),
+    Tumour(
+        Diagnosis("Endometrial carcinoma", "UCEC", "C54.1"),
+        t.UTERUS, ("35039007", "Uterine structure"), (38, 84), (50, 70), 4, t.SOLID,
+        (("PIK3CA H1047R", 0.25), ("CTNNB1 S33Y", 0.12), ("PTEN loss", 0.1), ("TP53 R248Q", 0.15)),
+        (("carboplatin", 0.6), ("paclitaxel", 0.6), ("pembrolizumab", 0.15)),
+        asked=("pembrolizumab", "nivolumab"), hallmark=("PIK3CA H1047R",), taken=("carboplatin", "paclitaxel"), sex="F",
+        mutation_burden=(1.0, 12.0), msi_high=0.28,
+    ),
+    Tumour(
+        Diagnosis("Stomach adenocarcinoma", "STAD", "C16.9", "363349007"),
+        t.STOMACH, ("69695003", "Stomach structure"), (34, 84), (48, 70), 3, t.SOLID,
+        (("ERBB2 amplification", 0.15), ("PIK3CA E545K", 0.06), *_TP53),
+        (("fluorouracil", 0.7), ("oxaliplatin", 0.6)), asked=("pembrolizumab",), msi_high=0.15,
+    ),
+    Tumour(
+        Diagnosis("Bladder urothelial carcinoma", "BLCA", "C67.9", "399326009"),
+        t.BLADDER, ("89837001", "Urinary bladder structure"), (45, 88), (55, 75), 3, t.SOLID,
+        (("PIK3CA E545K", 0.12), ("ERBB2 amplification", 0.06), ("CDKN2A loss", 0.3), ("RB1 loss", 0.15), *_TP53),
+        (("gemcitabine", 0.6), ("cisplatin", 0.5), ("pembrolizumab", 0.3)), mutation_burden=(3.0, 24.0),
+    ),
+)  # fmt: skip
