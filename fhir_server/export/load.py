@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from fhir_server.export.sources import Unreadable, Work, read
 from fhir_server.fhir.codec import Resource, decode, encode
-from fhir_server.fhir.outcome import FhirError, Issue
-from fhir_server.store.seam import Store
+from fhir_server.fhir.outcome import FhirError, Issue, refuse
+from fhir_server.store.seam import Busy, Conflict, Store, TooLarge
 
 IN_FLIGHT = 4  # transactions under way, so that the store can commit several together and parsing goes on meanwhile
+ATTEMPTS = 7  # of a piece while the store is busy: three seconds of waiting in all
 
 Execute = Callable[[Resource], Awaitable[bytes]]  # a transaction or batch Bundle -> the bytes of its response Bundle
 
@@ -149,12 +150,25 @@ async def _execute(execute: Execute, path: Path, piece: Work | Unreadable) -> Ou
     if isinstance(piece, Unreadable):
         return Outcome(0, (Refusal(path, piece.place, piece.diagnostics),))
     try:
-        return _outcome(path, piece, decode(await execute(piece.bundle)))
+        return _outcome(path, piece, await _patiently(execute, piece.bundle))
     except FhirError as refusal:
         if not (piece.divisible and len(piece.places) > 1):
-            place = piece.places[0] if len(piece.places) == 1 and piece.divisible else ""
+            place = piece.places[0] if piece.divisible else ""
             return Outcome(0, (Refusal(path, place, "; ".join(map(_words, refusal.issues))),))
-    return _outcome(path, piece, decode(await execute({**piece.bundle, "type": "batch"})))
+    return _outcome(path, piece, await _patiently(execute, {**piece.bundle, "type": "batch"}))
+
+
+async def _patiently(execute: Execute, bundle: Resource) -> Resource:
+    """The response Bundle; tried again while the store is busy or others write the same resources."""
+    for attempt in range(ATTEMPTS):
+        try:
+            response: Resource = decode(await execute(bundle))
+            return response
+        except TooLarge as error:
+            raise refuse(413, "too-costly", f"The store does not commit this in one piece: {error}") from None
+        except (Busy, Conflict):
+            await asyncio.sleep(0.05 * 2**attempt)
+    raise refuse(503, "transient", f"The store stayed busy through {ATTEMPTS} attempts: load this file again.")
 
 
 def _outcome(path: Path, piece: Work, response: Resource) -> Outcome:

@@ -1,0 +1,27 @@
+"""`fhir-server export`: NDJSON files, one per resource type. The caller is the operator: consent does not filter."""
+
+import argparse
+import asyncio
+import sys
+
+from fhir_server.app import open_server
+from fhir_server.export.ndjson import export
+from fhir_server.settings import Settings
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Export and print how many resources of each type were written. Raises FhirError, StoreError, OSError."""
+    counts = asyncio.run(_export(args, settings))
+    for type, count in counts.items():
+        print(f"{count:>10,}  {args.out / type}.ndjson")
+    print(f"{sum(counts.values()):>10,}  resources")
+    return 0
+
+
+async def _export(args: argparse.Namespace, settings: Settings) -> dict[str, int]:
+    def report(type: str, count: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{type}: {count:,} ", end="", file=sys.stderr, flush=True)
+
+    async with open_server(settings) as server:
+        return await export(server, args.out, args.type, args.group, report)
