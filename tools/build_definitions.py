@@ -210,7 +210,7 @@ def search(parameters: list[Json]) -> dict[str, list[list[Any]]]:
         ]
         if parameter["url"] in SWAPPED:
             components[0][2], components[1][2] = components[1][2], components[0][2]
-        expression = parameter.get("expression", "")
+        expression: str = parameter.get("expression", "")
         expression = UNROOTED.get(expression, expression)
         for base in parameter["base"]:
             kept = branches(expression, base)
