@@ -14,7 +14,10 @@ from fhir_server.store.seam import Page, Position, Query, Sort, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
 
-FEW, SOME = 1_000, 50_000  # matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms
+FEW, SOME = (
+    1_000,
+    50_000,
+)  # matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms
 HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
 
 
@@ -32,6 +35,9 @@ def search(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Page
     rows: list[tuple[Any, ...]] = []
     wanted = query.count + 1
     step: Query | None = query
+    if walkable(query) and query.after is not None and query.after[0] is None:
+        # The page before ended among the rows without a sort key: go on there.
+        step = rows_without_key(query)._replace(after=query.after[1:])
     while step is not None and len(rows) < wanted:
         step = step._replace(count=wanted - len(rows) - 1)
         plan = make_plan(connection, hasher, step)
@@ -57,9 +63,6 @@ def count(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> int:
 def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Plan:
     """Choose how to run a query whose `types` are given."""
     compiler = Compiler(hasher)
-    if query.sort and query.after is not None and len(query.after) == 2 and query.after[0] is None and walkable(query):
-        # The page before ended among the rows without a sort key: go on there.
-        return make_plan(connection, hasher, rows_without_key(query)._replace(after=query.after[1:]))
     home = patient_of(hasher, query) if walkable(query) else None
     if home is not None and query.sort[0].param.kind == "date":
         return walk_timeline(compiler, query, home)
@@ -121,7 +124,9 @@ def gather(compiler: Compiler, query: Query, source: Sql | None) -> Plan:
     where = matching(compiler, query.where, query.types, source)
     keys = [sort_key(compiler, sort, query.types) for sort in query.sort]
     names = [f"s{number}" for number in range(len(keys))]
-    columns = join(", ", (Sql(f"{key.text} AS {name}", key.args) for key, name in zip(keys, names, strict=True)), TRUE, wrap=False)
+    columns = join(
+        ", ", (Sql(f"{key.text} AS {name}", key.args) for key, name in zip(keys, names, strict=True)), TRUE, wrap=False
+    )
     inner = f"SELECT r.rid AS rid, r.seq AS seq, r.type AS type, r.id AS id{', ' + columns.text if keys else ''} FROM resource r"
     inner_args = (columns.args if keys else ()) + where.args
     after = after_position(query.sort, names, query.after, "rid")
@@ -255,8 +260,6 @@ def bodies(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[
     """The current versions of the rows of a page, in their order, with one statement."""
     if not rows:
         return []
-    sql = (
-        "SELECT v.version, v.updated, v.method, v.body FROM json_each(?) j CROSS JOIN version v ON v.seq=j.value ORDER BY j.key"
-    )
+    sql = "SELECT v.version, v.updated, v.method, v.body FROM json_each(?) j CROSS JOIN version v ON v.seq=j.value ORDER BY j.key"
     found = connection.execute(sql, (json.dumps([row[1] for row in rows]),))
     return [Stored(row[2], row[3], *version) for row, version in zip(rows, found, strict=True)]

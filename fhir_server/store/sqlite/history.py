@@ -71,7 +71,9 @@ def since(connection: sqlite3.Connection, after: Position | None, count: int) ->
 def index_keys(connection: sqlite3.Connection) -> dict[str, int]:
     """Rows of every table and of every index: each is one B-tree key to maintain."""
     partial = {"span_high": "long=1", "resource_type": "deleted=0", "resource_updated": "deleted=0"}
-    names = connection.execute("SELECT name, tbl_name, sql FROM sqlite_schema WHERE type IN ('table','index')").fetchall()
+    names = connection.execute(
+        "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type IN ('table','index')"
+    ).fetchall()
     tables = ("resource", "version", "key", "link", "span", "text", "timeline")
     return {
         name: connection.execute(f"SELECT count(*) FROM {table} WHERE {partial.get(name, '1')}").fetchone()[0]

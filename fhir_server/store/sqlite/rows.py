@@ -134,7 +134,7 @@ def condition(hasher: Hasher, type: str, param: Param, tests: tuple[Test, ...]) 
     codes = [f"{n}.code" if len(parts) > 1 else "code" for n, part in enumerate(parts, 1) if part == "token"]
     if parts[0] == "reference":
         name = wanted.get("1.url") or "/".join(filter(None, (wanted.get("1.type"), wanted.get("1.id"))))
-        if not wanted.get("1.url") and ("1.id" not in wanted or "1.type" not in wanted) or "2.code" not in wanted:
+        if (not wanted.get("1.url") and ("1.id" not in wanted or "1.type" not in wanted)) or "2.code" not in wanted:
             return None
         k = hasher.code(type, param, name, wanted["2.code"])
         pinned |= {"1.url", "1.type", "1.id", "1.version", "2.code"}

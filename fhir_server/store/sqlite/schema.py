@@ -77,7 +77,9 @@ def prepare(path: Path) -> bytes:
     try:
         fresh.execute("PRAGMA page_size=8192")
         fresh.execute("BEGIN IMMEDIATE")
-        application, found = (fresh.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+        application, found = (
+            fresh.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
         if application == 0 and not fresh.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
             for statement in TABLES.split(";\n"):
                 fresh.execute(statement)

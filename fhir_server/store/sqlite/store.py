@@ -16,11 +16,10 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from fhir_server.search.predicate import EVERYTHING, Entry, Predicate
-from fhir_server.store.seam import Busy, Page, Position, Query, StoreError, Stored, Tx
+from fhir_server.store.seam import Busy, Page, Position, Query, Stored, StoreError, Tx
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.rows import Hasher
 from fhir_server.store.sqlite.schema import connect, prepare, unusable
-from fhir_server.store.sqlite.where import Compiler
 from fhir_server.store.sqlite.write import SqliteTx, current, index, plain, unindex
 
 T = TypeVar("T")

@@ -73,7 +73,9 @@ class Compiler:
 
     def _is(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
         if param.kind == "id":
-            return join(" AND ", (Sql(f"{r}.h=?", (self.hasher.resource(type_, value),)) for _, _, value in tests), TRUE)
+            return join(
+                " AND ", (Sql(f"{r}.h=?", (self.hasher.resource(type_, value),)) for _, _, value in tests), TRUE
+            )
         if param.kind == "updated":
             return join(" AND ", (Sql(f"{r}.updated{OPERATORS[op]}?", (value,)) for _, op, value in tests), TRUE)
         found = condition(self.hasher, type_, param, tests) if tests else None
@@ -142,7 +144,10 @@ class Compiler:
             yield Sql(f"{sql} AND {tail.text}", (found.k, *found.args, *tail.args))
             return
         slack = DAY if isinstance(highs[0][2], int) else 0
-        near = [Sql(f"{x}.low{'>=' if op[0] == '>' else op}?", (value - slack if op[0] == ">" else value,)) for _, op, value in highs]
+        near = [
+            Sql(f"{x}.low{'>=' if op[0] == '>' else op}?", (value - slack if op[0] == ">" else value,))
+            for _, op, value in highs
+        ]
         bounds = join(" AND ", near, TRUE, wrap=False)
         yield Sql(f"{sql} AND {x}.long=0 AND {bounds.text}", (found.k, *found.args, *bounds.args))
         yield Sql(f"{sql} AND {x}.long=1", (found.k, *found.args))
@@ -189,7 +194,11 @@ def plain_test(hasher: Hasher, x: str, field: str, value: str) -> Sql:
     if name == "code":
         return Sql(f"substr({x}.value,1,instr({x}.value,char(1))-1)=?", (value,))
     if name == "type":
-        return Sql(f"({x}.value>=? AND {x}.value<?)", (f"{value}/", f"{value}0")) if value else Sql(f"instr({x}.value,':')>0")
+        return (
+            Sql(f"({x}.value>=? AND {x}.value<?)", (f"{value}/", f"{value}0"))
+            if value
+            else Sql(f"instr({x}.value,':')>0")
+        )
     if name == "id":
         return Sql(f"substr({x}.value,instr({x}.value,'/')+1)=?", (value,))
     return Sql(f"{x}.value=?", (value,))

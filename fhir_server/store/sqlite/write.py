@@ -91,17 +91,15 @@ def index(
         rows[family].append(columns)
         if family == "link" and entry[0].code in find.HOME:
             homes.add(columns[1])
-    low = edges([(c[0], c[1]) for c in rows["span"]])
-    norm = edges([(c[0], c[1]) for c in rows["text"]])
     dates = {hasher.param(type, entry[0].code) for entry in entries if entry[0].kind == "date"}
     inserts = {
         "key": [(k, rid, v) for k, v in rows["key"]],
         "link": [(k, target, rid) for k, target in rows["link"]],
         "span": [
-            (c[0], rid, *c[1:], (c[1] == low[c[0]][0]) + 2 * (c[1] == low[c[0]][1]), is_long(c[1], c[2]))
-            for c in rows["span"]
+            (c[0], rid, *c[1:], edge, is_long(c[1], c[2]))
+            for c, edge in zip(rows["span"], edges(rows["span"]), strict=True)
         ],
-        "text": [(c[0], rid, *c[1:], (c[1] == norm[c[0]][0]) + 2 * (c[1] == norm[c[0]][1])) for c in rows["text"]],
+        "text": [(c[0], rid, *c[1:], edge) for c, edge in zip(rows["text"], edges(rows["text"]), strict=True)],
     }
     inserts["timeline"] = [(s[0], home, s[2], rid, s[8]) for s in inserts["span"] if s[0] in dates for home in homes]
     for family, values in inserts.items():
@@ -121,16 +119,22 @@ def unindex(connection: sqlite3.Connection, rid: int, keys: bytes) -> None:
         connection.executemany(f"DELETE FROM {family} WHERE k=? AND rid=?", [(k, rid) for k in found])
     links = connection.execute("SELECT k, target FROM link WHERE rid=?", (rid,)).fetchall()
     connection.executemany("DELETE FROM link WHERE k=? AND target=? AND rid=?", [(*link, rid) for link in links])
-    connection.executemany("DELETE FROM timeline WHERE k=? AND home=? AND low=? AND rid=?", [(*t, rid) for t in timeline])
+    connection.executemany(
+        "DELETE FROM timeline WHERE k=? AND home=? AND low=? AND rid=?", [(*t, rid) for t in timeline]
+    )
 
 
-def edges(values: list[tuple[int, Any]]) -> dict[int, tuple[Any, Any]]:
-    """For each `k` the lowest and the highest of its values."""
-    found: dict[int, tuple[Any, Any]] = {}
-    for k, value in values:
-        low, high = found.get(k, (value, value))
-        found[k] = (min(low, value), max(high, value))
-    return found
+def edges(rows: list[tuple[Any, ...]]) -> list[int]:
+    """For each row 1 if it holds the lowest value of its `k`, plus 2 if the highest: exactly one row of each, so that
+    a walk along the values meets every resource once."""
+    low: dict[int, int] = {}
+    high: dict[int, int] = {}
+    for number, (k, value, *_) in enumerate(rows):
+        if k not in low or value < rows[low[k]][1]:
+            low[k] = number
+        if k not in high or value > rows[high[k]][1]:
+            high[k] = number
+    return [(low[row[0]] == number) + 2 * (high[row[0]] == number) for number, row in enumerate(rows)]
 
 
 def plain(hasher: Hasher, entries: tuple[Entry, ...]) -> bytes:

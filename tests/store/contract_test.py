@@ -1,0 +1,326 @@
+"""What every store does, in the words of store/seam.py; both stores run all of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, UPDATED, Entry, Is, Not, Param
+from fhir_server.store import open_store
+from fhir_server.store.seam import Change, Conflict, Query, Sort, Store, Stored, Tx
+
+CODE, NAME, DATE = Param("code", "token"), Param("name", "string"), Param("date", "date")
+SUBJECT = Param("subject", "reference")
+
+
+def change(id: str, version: int = 1, *entries: Entry, type: str = "Observation", method: str = "PUT") -> Change:
+    body = b"" if method == "DELETE" else b'{"resourceType":"%s","id":"%s"}' % (type.encode(), id.encode())
+    return Change(type, id, version, 1_000 * version, method, body, entries)
+
+
+async def write(store: Store, *changes: Change) -> list[Stored]:
+    async def work(tx: Tx) -> list[Stored]:
+        return [await tx.write(one) for one in changes]
+
+    return await store.transact(work)
+
+
+async def ids(store: Store, where: Any = EVERYTHING, *sort: Sort, type: str = "Observation") -> list[str]:
+    return [row.id for row in (await store.search(Query((type,), where, sort))).rows]
+
+
+async def test_what_was_written_is_read_byte_for_byte(store: Store) -> None:
+    body = '{"resourceType":"Observation","id":"a","valueQuantity":{"value":0.47210},"note":"π\\u0001"}'.encode()
+    await write(store, change("a")._replace(body=body))
+    assert await store.read("Observation", "a", EVERYTHING) == Stored("Observation", "a", 1, 1_000, "PUT", body)
+    assert await store.read("Patient", "a", EVERYTHING) is None
+    assert await store.read("Observation", "b", EVERYTHING) is None
+
+
+async def test_a_version_is_read_and_an_unknown_one_is_not(store: Store) -> None:
+    await write(store, change("a"))
+    await write(store, change("a", 2))
+    first = await store.read("Observation", "a", EVERYTHING, version=1)
+    assert first is not None
+    assert first.version == 1
+    for unknown in (0, 3, -1, 2**70):
+        assert await store.read("Observation", "a", EVERYTHING, version=unknown) is None
+
+
+async def test_read_is_judged_by_the_resource_of_today(store: Store) -> None:
+    await write(store, change("a", 1, (CODE, "s", "x")))
+    await write(store, change("a", 2, (CODE, "s", "y")))
+    where = Is(CODE, (("code", "=", "y"),))
+    assert await store.read("Observation", "a", where, version=1) is not None
+    assert await store.read("Observation", "a", Not(where), version=1) is None
+
+
+async def test_a_write_that_does_not_follow_the_current_version_is_a_conflict(store: Store) -> None:
+    await write(store, change("a"))
+    for stale in (change("a"), change("a", 3), change("b", 2)):
+        with pytest.raises(Conflict):
+            await write(store, stale)
+    assert await ids(store) == ["a"]
+
+
+async def test_a_deletion_stays_readable_as_such_and_is_never_found(store: Store) -> None:
+    await write(store, change("a", 1, (CODE, "s", "x")))
+    await write(store, change("a", 2, method="DELETE"))
+    found = await store.read("Observation", "a", EVERYTHING)
+    assert found is not None
+    assert found.deleted
+    assert found.body == b""
+    assert await ids(store) == []
+    assert await ids(store, Is(CODE, (("code", "=", "x"),))) == []
+    await write(store, change("a", 3, (CODE, "s", "z")))
+    assert await ids(store, Is(CODE, (("code", "=", "z"),))) == ["a"]
+
+
+async def test_an_update_takes_the_old_index_entries_away(store: Store) -> None:
+    old: list[Entry] = [(CODE, "s", "x"), (NAME, "ann", "Ann"), (DATE, 10, 20), (SUBJECT, "Patient", "p", "", "")]
+    await write(store, change("a", 1, *old))
+    await write(store, change("a", 2, (CODE, "s", "y")))
+    for param, test in (
+        (CODE, ("code", "=", "x")),
+        (NAME, ("norm", "prefix", "a")),
+        (DATE, ("low", ">=", 0)),
+    ):
+        assert await ids(store, Is(param, (test,))) == []
+    assert await ids(store, Is(SUBJECT)) == []
+    assert await ids(store, Not(Is(DATE))) == ["a"]
+
+
+async def test_a_failed_work_leaves_nothing(store: Store) -> None:
+    async def work(tx: Tx) -> None:
+        await tx.write(change("a", 1, (CODE, "s", "x")))
+        await tx.write(change("b"))
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        await store.transact(work)
+    assert await ids(store) == []
+    assert await store.read("Observation", "a", EVERYTHING) is None
+    assert (await store.history(None, None, EVERYTHING, None, None, 10)).rows == []
+
+
+async def test_a_transaction_sees_its_own_writes(store: Store) -> None:
+    async def work(tx: Tx) -> tuple[Stored | None, list[str]]:
+        await tx.write(change("a", 1, (CODE, "s", "x")))
+        await tx.write(change("b", 1, (CODE, "s", "y")))
+        await tx.write(change("b", 2, (CODE, "s", "x")))
+        page = await tx.search(Query(("Observation",), Is(CODE, (("system", "=", "s"), ("code", "=", "x")))))
+        return await tx.read("Observation", "b"), [row.id for row in page.rows]
+
+    found, page = await store.transact(work)
+    assert found is not None
+    assert found.version == 2
+    assert page == ["a", "b"]
+
+
+async def test_rows_come_in_order_of_creation_and_pages_join_without_gap(store: Store) -> None:
+    names = [f"o{n * 7 % 10}" for n in range(10)]
+    for name in names:
+        await write(store, change(name, 1, (CODE, "s", "x")))
+    await write(store, change(names[3], 2, (CODE, "s", "x")))
+    query = Query(("Observation",), Is(CODE, (("code", "=", "x"),)), count=3)
+    seen: list[str] = []
+    while True:
+        page = await store.search(query)
+        seen += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        query = query._replace(after=page.next)
+    assert seen == names
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("param", "values"),
+    [
+        (DATE, [((5, 6),), ((1, 9),), (), ((7, 8), (0, 3)), ((5, 9),)]),
+        (NAME, [(("b", "B"),), (("a", "A"), ("z", "Z")), (), (("ab", "Ab"),), (("b", "b"),)]),
+        (CODE, [(("s", "b"),), (("s", "ab"), ("", "z")), (), (("t", "a"),), (("s", "b"),)]),
+        (
+            Param("value", "quantity"),
+            [
+                ((1.5, 1.5, "", "", ""),),
+                ((-1.0, 3.0, "", "", ""),),
+                (),
+                ((9.0, 9.0, "", "", ""), (0.0, 0.0, "", "", "")),
+            ],
+        ),
+    ],
+)
+async def test_sorting_puts_missing_last_and_takes_the_first_of_several(
+    store: Store, param: Param, values: list[tuple[tuple[Any, ...], ...]], descending: bool
+) -> None:
+    for number, several in enumerate(values):
+        await write(store, change(f"o{number}", 1, *((param, *value) for value in several)))
+    position = 1 if param.kind == "token" else 0
+
+    def key(number: int) -> Any:
+        keys = [value[position] for value in values[number]]
+        return (max(keys) if descending else min(keys)) if keys else None
+
+    having = [number for number in range(len(values)) if values[number]]
+    want = sorted(having, key=key, reverse=descending)
+    if descending:  # `sorted` keeps ties in order even when reversed; nothing to mend
+        pass
+    want += [number for number in range(len(values)) if not values[number]]
+    assert await ids(store, EVERYTHING, Sort(param, descending)) == [f"o{number}" for number in want]
+    paged: list[str] = []
+    query = Query(("Observation",), EVERYTHING, (Sort(param, descending),), 1)
+    while True:
+        page = await store.search(query)
+        paged += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        query = query._replace(after=page.next)
+    assert paged == [f"o{number}" for number in want]
+
+
+async def test_the_patient_timeline_walks_in_order_with_ties_and_missing_dates(store: Store) -> None:
+    subject = (SUBJECT, "Patient", "p", "", "")
+    dates = [30, 10, None, 30, 20, 10]
+    for number, low in enumerate(dates):
+        entries = [subject, *([(DATE, low, low + 5)] if low is not None else [])]
+        await write(store, change(f"o{number}", 1, *entries))
+    await write(store, change("other", 1, (SUBJECT, "Patient", "q", "", ""), (DATE, 25, 30)))
+    where = Is(SUBJECT, (("type", "=", "Patient"), ("id", "=", "p")))
+    assert await ids(store, where, Sort(DATE, True)) == ["o0", "o3", "o4", "o1", "o5", "o2"]
+    assert await ids(store, where, Sort(DATE)) == ["o1", "o5", "o4", "o0", "o3", "o2"]
+    walked: list[str] = []
+    query = Query(("Observation",), where, (Sort(DATE, True),), 2)
+    while True:
+        page = await store.search(query)
+        walked += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        query = query._replace(after=page.next)
+    assert walked == ["o0", "o3", "o4", "o1", "o5", "o2"]
+
+
+async def test_totals_and_counts_ignore_the_page(store: Store) -> None:
+    await write(store, *(change(f"o{n}", 1, (CODE, "s", "x")) for n in range(5)))
+    page = await store.search(Query(("Observation",), EVERYTHING, count=2, total=True))
+    assert (len(page.rows), page.total) == (2, 5)
+    page = await store.search(Query(("Observation",), EVERYTHING, count=0, total=True))
+    assert (page.rows, page.total) == ([], 5)
+    assert await store.count(Query(("Observation",), NOTHING)) == 0
+
+
+async def test_search_over_several_types_and_all(store: Store) -> None:
+    await write(store, change("a", 1, (CODE, "s", "x")), change("p", type="Patient"), change("c", type="Condition"))
+    both = await store.search(Query(("Patient", "Observation"), EVERYTHING))
+    assert [(row.type, row.id) for row in both.rows] == [("Observation", "a"), ("Patient", "p")]
+    assert len((await store.search(Query((), EVERYTHING))).rows) == 3
+    assert [row.id for row in (await store.search(Query((), Is(ID, (("id", "=", "p"),))))).rows] == ["p"]
+
+
+async def test_last_updated_is_a_column(store: Store) -> None:
+    await write(store, change("a"), change("b"))
+    await write(store, change("b", 2))
+    assert await ids(store, Is(UPDATED, (("low", ">=", 2_000),))) == ["b"]
+    assert await ids(store, EVERYTHING, Sort(UPDATED, True)) == ["b", "a"]
+
+
+async def test_history_is_newest_first_of_instance_type_and_system(store: Store) -> None:
+    await write(store, change("a"))
+    await write(store, change("p", type="Patient"))
+    await write(store, change("a", 2, method="DELETE"))
+
+    async def history(
+        type: str | None = None, id: str | None = None, since: int | None = None
+    ) -> list[tuple[str, int]]:
+        seen: list[tuple[str, int]] = []
+        after = None
+        while True:
+            page = await store.history(type, id, EVERYTHING, since, after, 1)
+            seen += [(row.id, row.version) for row in page.rows]
+            if page.next is None:
+                return seen
+            after = page.next
+
+    assert await history("Observation", "a") == [("a", 2), ("a", 1)]
+    assert await history("Observation") == [("a", 2), ("a", 1)]
+    assert await history() == [("a", 2), ("p", 1), ("a", 1)]
+    assert await history(since=2_000) == [("a", 2)]
+    assert await history("Observation", "nobody") == []
+
+
+async def test_scan_and_changes_see_everything_once(store: Store) -> None:
+    await write(store, *(change(f"o{n}") for n in range(7)))
+    await write(store, change("o3", 2))
+    assert [row.id async for row in store.scan(Query(("Observation",), EVERYTHING))] == [f"o{n}" for n in range(7)]
+    log = [(position, row) async for position, row in store.changes(None)]
+    assert sorted((row.id, row.version) for _, row in log) == sorted([*((f"o{n}", 1) for n in range(7)), ("o3", 2)])
+    assert [row async for _, row in store.changes(log[-1][0])] == []
+    await write(store, change("late"))
+    assert [row.id async for _, row in store.changes(log[-1][0])] == ["late"]
+
+
+async def test_state_is_written_only_on_the_expected_version(store: Store) -> None:
+    assert await store.get_state("k") is None
+    assert await store.put_state("k", b"1", 0)
+    assert not await store.put_state("k", b"x", 0)
+    assert await store.get_state("k") == (b"1", 1)
+    assert await store.put_state("k", b"2", 1)
+    assert not await store.put_state("k", b"x", 1)
+    assert await store.get_state("k") == (b"2", 2)
+    assert await store.delete_state("k")
+    assert not await store.delete_state("k")
+    assert await store.put_state("gone", b"1", 0, expires=1)
+    assert await store.get_state("gone") is None
+    assert await store.put_state("gone", b"2", 0)
+
+
+async def test_one_conditional_create_of_many_at_once_wins(store: Store) -> None:
+    where = Is(CODE, (("system", "=", "mrn"), ("code", "=", "7")))
+
+    def create(number: int) -> Any:
+        async def work(tx: Tx) -> str:
+            found = await tx.search(Query(("Patient",), where, count=2))
+            if found.rows:
+                return found.rows[0].id
+            return (await tx.write(change(f"p{number}", 1, (CODE, "mrn", "7"), type="Patient"))).id
+
+        return work
+
+    answers = await asyncio.gather(*(store.transact(create(number)) for number in range(32)))
+    assert len(set(answers)) == 1
+    assert await ids(store, where, type="Patient") == [answers[0]]
+
+
+async def test_updates_at_once_are_all_counted(store: Store) -> None:
+    await write(store, change("a"))
+
+    async def bump(tx: Tx) -> int:
+        now = await tx.read("Observation", "a")
+        assert now is not None
+        return (await tx.write(change("a", now.version + 1))).version
+
+    versions = await asyncio.gather(*(store.transact(bump) for _ in range(20)))
+    assert sorted(versions) == list(range(2, 22))
+
+
+async def test_reindex_replaces_all_entries(store: Store) -> None:
+    await write(store, *(change(f"o{n}", 1, (CODE, "s", "old")) for n in range(3)), change("p", type="Patient"))
+    assert await store.reindex(lambda body: ((CODE, "s", "new"), (NAME, "n", "N")), ("Observation",)) == 3
+    assert await ids(store, Is(CODE, (("code", "=", "old"),))) == []
+    assert await ids(store, Is(CODE, (("code", "=", "new"),))) == ["o0", "o1", "o2"]
+
+
+async def test_everything_is_there_after_reopening(store_url: str) -> None:
+    first = await open_store(store_url)
+    await write(first, change("a", 1, (CODE, "s", "x")))
+    await first.close()
+    second = await open_store(store_url)
+    assert await ids(second, Is(CODE, (("system", "=", "s"), ("code", "=", "x")))) == ["a"]
+    await second.check()
+    await second.close()
+
+
+async def test_explain_names_an_index(store: Store) -> None:
+    await write(store, change("a", 1, (CODE, "s", "x"), (SUBJECT, "Patient", "p", "", ""), (DATE, 1, 2)))
+    where = Is(SUBJECT, (("type", "=", "Patient"), ("id", "=", "p")))
+    assert await store.explain(Query(("Observation",), where, (Sort(DATE, True),)))
