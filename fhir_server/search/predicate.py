@@ -112,6 +112,15 @@ EVERYTHING = And(())
 NOTHING = Or(())
 
 
+class Sort(NamedTuple):
+    """One sort key. Resources without a value come last either way; with several values the one that comes first in
+    the sort order counts: the lowest going up, the highest going down. Compared fields: token code, reference
+    (type, id or url), date/number/quantity low, string norm, uri uri, id id, updated low."""
+
+    param: Param
+    descending: bool = False
+
+
 class Indexed(NamedTuple):
     """A resource as the oracle sees it: its identity, its instant of last change, its entries."""
 

@@ -4,10 +4,9 @@ All times are microseconds since 1970-01-01T00:00Z as int. A store knows index e
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from fhir_server.search.predicate import Entry, Param, Predicate
+from fhir_server.search.predicate import Entry, Predicate, Sort
 
 T = TypeVar("T")
 Position = tuple[Any, ...]  # where a page ended: opaque to callers, JSON-able (str, int, float, None)
@@ -56,15 +55,6 @@ class TooLarge(Exception):
 
 class StoreError(Exception):
     """The store cannot be used: the message says why and gives the cure (command line and /readyz)."""
-
-
-class Sort(NamedTuple):
-    """One sort key. Resources without a value come last either way; with several values the one that comes first in
-    the sort order counts: the lowest going up, the highest going down. Compared fields: token code, reference
-    (type, id or url), date/number/quantity low, string norm, uri uri, id id, updated low."""
-
-    param: Param
-    descending: bool = False
 
 
 class Query(NamedTuple):
