@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, UPDATED, Entry, Is, Not, Param
+from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, UPDATED, Entry, Is, Not, Param, Sort
 from fhir_server.store import open_store
-from fhir_server.store.seam import Change, Conflict, Query, Sort, Store, Stored, Tx
+from fhir_server.store.seam import Change, Conflict, Query, Store, Stored, Tx
 
 CODE, NAME, DATE = Param("code", "token"), Param("name", "string"), Param("date", "date")
 SUBJECT = Param("subject", "reference")

@@ -24,13 +24,14 @@ from fhir_server.search.predicate import (
     Or,
     Param,
     Predicate,
+    Sort,
     World,
     entries_of,
     fields,
     matches,
 )
 from fhir_server.store import open_store
-from fhir_server.store.seam import Change, Query, Sort, Store, Tx
+from fhir_server.store.seam import Change, Query, Store, Tx
 from fhir_server.store.sqlite import find
 
 FAMILY, GENDER, BIRTH = Param("family", "string"), Param("gender", "token"), Param("birthdate", "date")
@@ -139,7 +140,8 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
         st.integers(0, 9),
     )  # fmt: skip
     foreign = st.sampled_from(
-        [Is(DERIVED, (("url", "=", "http://else/1"),)), Is(DERIVED, (("url", "=", "http://else/1"), ("version", "=", "2"))),
+        [Is(DERIVED, (("url", "=", "http://else/1"),)),
+         Is(DERIVED, (("url", "=", "http://else/1"), ("version", "=", "2"))),
          Is(SUBJECT, (("type", "=", "Patient"),))]
     )  # fmt: skip
     return st.one_of(
@@ -152,7 +154,7 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
         st.builds(lambda p, u: Is(VALUE, (*p.tests, *u)), spans(VALUE, numbers), units),
         st.builds(lambda c, v, u: Is(CODE_VALUE, (*c, *v.tests, *(("2." + a, b, d) for a, b, d in u))),
                   code, spans(CODE_VALUE, numbers, "2."), units),
-        st.builds(lambda c, s, v, w: Is(CODE_CONCEPT, (*c, ("2.code", "=", v), *((("2.system", "=", s),) if w else ()))),
+        st.builds(lambda c, s, v, w: Is(CODE_CONCEPT, (*c, ("2.code", "=", v), *([("2.system", "=", s)] if w else []))),
                   code, st.sampled_from(SYSTEMS), st.sampled_from(CODES), st.booleans()),
         st.builds(lambda c, t: Is(CODE_STRING, (*c, *t.tests)), code, text(CODE_STRING, "2.norm")),
         st.builds(lambda c, d: Is(CODE_DATE, (*c, *d.tests)), code, spans(CODE_DATE, moments, "2.")),

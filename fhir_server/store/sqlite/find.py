@@ -1,6 +1,6 @@
-"""How a search runs: which condition is the source, which order is walked and which is sorted. Plans are few on purpose.
+"""How a search runs: which condition is the source, which order is walked, which is sorted. Plans are few on purpose.
 
-walk     rows come from an index in the order asked for, every condition is a test on the row: for pages of large results
+walk     rows come from an index in the order asked for, every condition is a test on the row: for large results
 gather   rows come from the most selective condition, are tested, and their sort keys sorted: for small results
 stream   rows come from one large `key` or `link` range, which is in order of creation already
 """
@@ -9,8 +9,8 @@ import json
 import sqlite3
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Is, Not, Or, Predicate
-from fhir_server.store.seam import Page, Position, Query, Sort, Stored
+from fhir_server.search.predicate import And, Is, Not, Or, Predicate, Sort
+from fhir_server.store.seam import Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
 
@@ -22,7 +22,7 @@ HOME = ("patient", "subject")  # parameters whose target is the patient that `ti
 
 
 class Plan(NamedTuple):
-    """A SELECT of (rid, seq, type, id, sort keys...) in page order; `missing` selects what follows: rows without key."""
+    """A SELECT of (rid, seq, type, id, sort keys...) in page order; `missing` finds what follows: rows without key."""
 
     kind: str
     select: Sql
@@ -127,7 +127,8 @@ def gather(compiler: Compiler, query: Query, source: Sql | None) -> Plan:
     columns = join(
         ", ", (Sql(f"{key.text} AS {name}", key.args) for key, name in zip(keys, names, strict=True)), TRUE, wrap=False
     )
-    inner = f"SELECT r.rid AS rid, r.seq AS seq, r.type AS type, r.id AS id{', ' + columns.text if keys else ''} FROM resource r"
+    more = f", {columns.text}" if keys else ""
+    inner = f"SELECT r.rid AS rid, r.seq AS seq, r.type AS type, r.id AS id{more} FROM resource r"
     inner_args = (columns.args if keys else ()) + where.args
     after = after_position(query.sort, names, query.after, "rid")
     order = [f"{n} IS NULL, {n} {'DESC' if s.descending else 'ASC'}" for n, s in zip(names, query.sort, strict=True)]
@@ -135,7 +136,10 @@ def gather(compiler: Compiler, query: Query, source: Sql | None) -> Plan:
         after = after_position((), [], query.after, "r.rid")
         sql = f"{inner} WHERE {where.text} AND {after.text} ORDER BY r.rid LIMIT {query.count + 1}"
         return Plan("gather", Sql(sql, (*inner_args, *after.args)))
-    sql = f"SELECT * FROM ({inner} WHERE {where.text}) WHERE {after.text} ORDER BY {', '.join(order)}, rid LIMIT {query.count + 1}"
+    sql = (
+        f"SELECT * FROM ({inner} WHERE {where.text}) WHERE {after.text} "
+        f"ORDER BY {', '.join(order)}, rid LIMIT {query.count + 1}"
+    )
     return Plan("gather", Sql(sql, (*inner_args, *after.args)))
 
 
@@ -148,8 +152,9 @@ def stream(compiler: Compiler, query: Query) -> Plan | None:
                 where = matching(compiler, query.where, query.types, None)
                 after = after_position((), [], query.after, "x.rid")
                 sql = (
-                    f"SELECT DISTINCT x.rid, r.seq, r.type, r.id FROM {found.family} x CROSS JOIN resource r ON r.rid=x.rid "
-                    f"WHERE x.k=?{found.sql.format(x='x')} AND {after.text} AND {where.text} ORDER BY x.rid LIMIT {query.count + 1}"
+                    f"SELECT DISTINCT x.rid, r.seq, r.type, r.id FROM {found.family} x "
+                    f"CROSS JOIN resource r ON r.rid=x.rid WHERE x.k=?{found.sql.format(x='x')} "
+                    f"AND {after.text} AND {where.text} ORDER BY x.rid LIMIT {query.count + 1}"
                 )
                 return Plan("stream", Sql(sql, (found.k, *found.args, *after.args, *where.args)))
     return None
@@ -177,8 +182,8 @@ def walk_sorted(compiler: Compiler, query: Query) -> Plan:
     if sort.param.kind == "updated":
         after = _after_walk(sort, query.after, "r.updated", "r.rid")
         sql = (
-            f"SELECT r.rid, r.seq, r.type, r.id, r.updated FROM resource r INDEXED BY resource_updated WHERE {after.text} "
-            f"AND {where.text} ORDER BY r.updated {direction}, r.rid LIMIT {query.count + 1}"
+            "SELECT r.rid, r.seq, r.type, r.id, r.updated FROM resource r INDEXED BY resource_updated "
+            f"WHERE {after.text} AND {where.text} ORDER BY r.updated {direction}, r.rid LIMIT {query.count + 1}"
         )
         return Plan("walk", Sql(sql, (*after.args, *where.args)))
     family, column = ("text", "norm") if sort.param.kind == "string" else ("span", "low")
@@ -260,6 +265,9 @@ def bodies(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[
     """The current versions of the rows of a page, in their order, with one statement."""
     if not rows:
         return []
-    sql = "SELECT v.version, v.updated, v.method, v.body FROM json_each(?) j CROSS JOIN version v ON v.seq=j.value ORDER BY j.key"
+    sql = (
+        "SELECT v.version, v.updated, v.method, v.body FROM json_each(?) j CROSS JOIN version v ON v.seq=j.value "
+        "ORDER BY j.key"
+    )
     found = connection.execute(sql, (json.dumps([row[1] for row in rows]),))
     return [Stored(row[2], row[3], *version) for row, version in zip(rows, found, strict=True)]

@@ -17,7 +17,10 @@ def read(
     """The current or the given version, if today's resource matches `where`."""
     allowed = _today(hasher, where, type)
     on = "v.seq=r.seq" if version is None else "v.rid=r.rid AND v.version=?"
-    sql = f"SELECT {COLUMNS} FROM resource r JOIN version v ON {on} WHERE r.h=? AND r.type=? AND r.id=? AND {allowed.text}"
+    sql = (
+        f"SELECT {COLUMNS} FROM resource r JOIN version v ON {on} "
+        f"WHERE r.h=? AND r.type=? AND r.id=? AND {allowed.text}"
+    )
     if version is not None and not 0 < version < 2**63:
         return None
     args = (*(() if version is None else (version,)), hasher.resource(type, id), type, id, *allowed.args)

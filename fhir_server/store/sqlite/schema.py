@@ -5,8 +5,8 @@ touches no body before its page is known. The four index families are described 
 ends of date spans under each patient of the resource, which is the one order that clinical screens ask for
 (`?patient=&code=&_sort=-date`): it walks instead of sorting.
 
-`resource.plain` holds the codes of token parameters and the targets of references as JSON, `{"status": ["final\\x01..."]}`:
-the rare questions that hashes cannot answer (presence, sorting by a code, a system without a code).
+`resource.plain` holds the codes of tokens and the targets of references as JSON, `{"status": ["final\\x01..."]}`: the
+rare questions that hashes cannot answer (presence, sorting by a code, a system without a code).
 `resource.keys` lists the index rows of the resource (msgpack), so that an update can take them away.
 """
 
@@ -90,7 +90,7 @@ def prepare(path: Path) -> bytes:
             raise StoreError(f"{path} is an SQLite file of another program. Choose another --store.")
         elif found > SCHEMA_VERSION:
             raise StoreError(
-                f"{path} was written by a newer version of this server (schema {found}, this one knows {SCHEMA_VERSION}). "
+                f"{path} was written by a newer version of this server (schema {found}; we know {SCHEMA_VERSION}). "
                 "Upgrade the server, or choose another --store."
             )
         fresh.execute("COMMIT")

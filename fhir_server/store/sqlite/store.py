@@ -144,10 +144,11 @@ class SqliteStore:
 
     async def changes(self, after: Position | None) -> AsyncIterator[tuple[Position, Stored]]:
         """Writers commit one after the other, so the number of a version is its place in the order of commits."""
-        position = after
-        while batch := await self._reading(lambda connection: history.since(connection, position, 500)):
+        batch = await self._reading(lambda connection: history.since(connection, after, 500))
+        while batch:
             for position, stored in batch:
                 yield position, stored
+            batch = await self._reading(lambda connection: history.since(connection, position, 500))  # noqa: B023
 
     async def explain(self, query: Query) -> dict[str, Any]:
         """The statement, its arguments' number and SQLite's plan."""
@@ -176,7 +177,8 @@ class SqliteStore:
         async def work(tx: Tx) -> int:
             for type_, id_, *_ in batch:
                 row = self._writer.execute(
-                    "SELECT r.h, r.rid, r.keys, v.body FROM resource r JOIN version v ON v.seq=r.seq WHERE r.h=? AND r.deleted=0",
+                    "SELECT r.h, r.rid, r.keys, v.body FROM resource r JOIN version v ON v.seq=r.seq "
+                    "WHERE r.h=? AND r.deleted=0",
                     (self.hasher.resource(type_, id_),),
                 ).fetchone()
                 if row:

@@ -50,7 +50,7 @@ class Compiler:
                 return self._has(type_, param, inner, r)
 
     def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
-        """A SELECT of the numbers of all rows that match `where` (and perhaps others); None if only a walk finds them."""
+        """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
         match where:
             case And(parts):
                 return next(filter(None, (self.source(part, types) for part in parts)), None)
