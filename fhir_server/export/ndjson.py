@@ -4,6 +4,7 @@ The stored bytes are written as they are, in bounded memory; files appear under 
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -36,7 +37,7 @@ async def export(
     counts = {}
     for type in chosen:
         rows = _everything(server, type) if members is None else _of_patients(server, type, members)
-        if count := await _write(out / f"{type}.ndjson", rows, lambda count, type=type: report(type, count)):
+        if count := await _write(out / f"{type}.ndjson", rows, partial(report, type)):
             counts[type] = count
     return counts
 
