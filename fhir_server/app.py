@@ -1,0 +1,81 @@
+"""Wires the server: the only module that chooses implementations."""
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from fhir_server.fhir.capability import capability_statement
+from fhir_server.fhir.codec import encode
+from fhir_server.fhir.definitions import load
+from fhir_server.interactions.pages import shared_key
+from fhir_server.rest.endpoint import FhirEndpoint
+from fhir_server.rest.observe import Observe
+from fhir_server.rest.routes import INTERACTIONS, nowhere, routes
+from fhir_server.search.index import indexer
+from fhir_server.server import Server
+from fhir_server.settings import Settings
+from fhir_server.store import open_store
+from fhir_server.terminology.codes import load as terminology
+from fhir_server.validation.structure import validator
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application; its lifespan opens and closes the store. Raises ValueError for settings that cannot serve."""
+    settings.check()
+    logging.getLogger("fhir_server").setLevel(settings.log_level)
+    endpoint = FhirEndpoint(INTERACTIONS)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_server(settings) as endpoint.server:
+            yield
+        endpoint.server = None
+
+    app = FastAPI(
+        openapi_url=None,
+        routes=routes(endpoint),
+        lifespan=lifespan,
+        middleware=[Middleware(Observe, log=settings.access_log)],
+        exception_handlers={HTTPException: nowhere},
+    )
+    app.state.fhir = endpoint
+    return app
+
+
+@asynccontextmanager
+async def open_server(settings: Settings) -> AsyncIterator[Server]:
+    """A Server over the store that the settings name, closed at the end. Raises StoreError with the cure."""
+    definitions = load()
+    store = await open_store(settings.store)
+    try:
+        names = frozenset(row.name for row in INTERACTIONS)
+        yield Server(
+            settings=settings,
+            definitions=definitions,
+            terminology=terminology(),
+            store=store,
+            index=indexer(definitions, settings.base),
+            validate=validator(definitions),
+            clock=clock,
+            new_id=new_id,
+            capabilities=encode(capability_statement(definitions, names, settings.base)),
+            page_key=await shared_key(store),
+        )
+    finally:
+        await store.close()
+
+
+def clock() -> int:
+    """Now, in microseconds since 1970, cut to milliseconds as FHIR instants show them."""
+    return time.time_ns() // 1_000_000 * 1000
+
+
+def new_id() -> str:
+    """A fresh random id."""
+    return str(uuid.uuid4())

@@ -1,0 +1,94 @@
+"""What the server can do, computed from its tables and definitions. https://hl7.org/fhir/R4/capabilitystatement.html"""
+
+from collections.abc import Set
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.definitions import Definitions
+
+RELEASED = "2026-11-23"
+INSTANCE = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
+SYSTEM = ("transaction", "batch", "search-system", "history-system")
+
+
+def capability_statement(definitions: Definitions, interactions: Set[str], base: str) -> Resource:
+    """The CapabilityStatement for the interactions performed, the same for all resource types."""
+    if "transaction" in interactions:
+        interactions = interactions | {"batch"}
+    instance = [{"code": code} for code in INSTANCE if code in interactions]
+    revincludes = _revincludes(definitions)
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": RELEASED,
+        "kind": "instance",
+        "software": {"name": "fhir-server", "version": software_version()},
+        "implementation": {"description": "FHIR server of a cancer-research participation network", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json"],
+        "rest": [
+            {
+                "mode": "server",
+                "resource": [
+                    _resource(definitions, type_, instance, revincludes[type_])
+                    for type_ in sorted(definitions.resources)
+                ],
+                "interaction": [{"code": code} for code in SYSTEM if code in interactions],
+                "searchParam": _search_params(definitions, ("_id", "_lastUpdated", "_tag", "_profile", "_security")),
+                "compartment": [
+                    f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
+                ],
+            }
+        ],
+    }
+
+
+def software_version() -> str:
+    """The version of the installed package; "0" in a tree that was never installed."""
+    try:
+        return version("fhir-server")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _resource(definitions: Definitions, type: str, interactions: list[dict[str, str]], revincludes: list[str]) -> Any:
+    found = {
+        "type": type,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
+        "interaction": interactions,
+        "versioning": "versioned",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "logical"],
+        "searchInclude": [
+            f"{type}:{param.code}" for param in _searchable(definitions, type) if param.kind == "reference"
+        ],
+        "searchRevInclude": revincludes,
+        "searchParam": _search_params(definitions, [param.code for param in _searchable(definitions, type)], type),
+    }
+    return {key: value for key, value in found.items() if value != []}
+
+
+def _searchable(definitions: Definitions, type: str) -> list[Any]:
+    return [param for _, param in sorted(definitions.search[type].items()) if param.expression]
+
+
+def _search_params(definitions: Definitions, codes: Any, type: str = "Patient") -> list[dict[str, str]]:
+    found = (definitions.search[type][code] for code in codes)
+    return [{"name": param.code, "definition": param.url, "type": param.kind} for param in found]
+
+
+def _revincludes(definitions: Definitions) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {type: [] for type in definitions.resources}
+    for type in sorted(definitions.resources):
+        for param in _searchable(definitions, type):
+            if param.kind == "reference":
+                for target in param.target & definitions.resources:
+                    found[target].append(f"{type}:{param.code}")
+    return found

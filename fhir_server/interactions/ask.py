@@ -1,0 +1,37 @@
+"""What an interaction is asked and what it answers, over HTTP or as a bundle entry. https://hl7.org/fhir/R4/http.html"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fhir_server.fhir.codec import Resource
+from fhir_server.store.seam import Stored
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request for one interaction. Preconditions are as written by the client, None when not given."""
+
+    type: str = ""
+    id: str = ""
+    version: str = ""
+    compartment: str = ""  # the type before the id in Patient/123/Observation; `type` is then Observation
+    query: Pairs = ()
+    resource: Resource | None = None
+    patch: Any = None
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_none_exist: str | None = None
+    if_modified_since: str | None = None
+    lenient: bool = False  # Prefer: handling=lenient
+    full: bool = False  # Prefer: return=representation, said outright (bundle responses then carry the resources)
+
+
+class Answer(NamedTuple):
+    """The outcome of an interaction: `stored` gives ETag and Last-Modified, and Location too when it was `written`."""
+
+    status: int
+    body: bytes = b""
+    stored: Stored | None = None
+    written: bool = False

@@ -1,0 +1,35 @@
+"""From a method and a path below the base to an interaction and its arguments. https://hl7.org/fhir/R4/http.html#summary"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_server.fhir.outcome import refuse
+from fhir_server.interactions.draft import ID
+from fhir_server.interactions.table import Found, Interaction, shape_of
+from fhir_server.server import Server
+
+
+def arguments(
+    server: Server, shapes: Mapping[str, Found], method: str, path: str
+) -> tuple[Interaction, dict[str, Any]]:
+    """The row of the table and the variable parts of the path.
+
+    Raises FhirError 404 for an unknown address, type or impossible id (400 when it is to be written), 405 for a method
+    that the address does not take.
+    """
+    parts = path.split("/")
+    found = shapes.get(shape_of(parts))
+    if found is None:
+        raise refuse(404, "not-found", f"There is nothing at this address: {path[:100]!r}.")
+    row = found.methods.get(method)
+    if row is None:
+        allowed = ", ".join(found.methods)
+        raise refuse(405, "not-supported", f"{method[:20]!r} is not possible here: use {allowed}.", Allow=allowed)
+    variables = [part for part in parts if part[:1] not in ("_", "$", "")] if found.names else ()
+    given = dict(zip(found.names, variables, strict=True))
+    for name in ("type", "compartment"):
+        if name in given and given[name] not in server.definitions.resources:
+            raise refuse(404, "not-supported", f"R4 has no resource type {given[name][:64]!r}.")
+    if "id" in given and not ID.fullmatch(given["id"]):
+        raise refuse(400 if method == "PUT" else 404, "value", f"{given['id'][:80]!r} is not an id.")
+    return row, given

@@ -1,0 +1,87 @@
+"""Search one type, all types or a compartment. https://hl7.org/fhir/R4/search.html"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from fhir_server.access import Caller, restrict
+from fhir_server.fhir.bundle import bundle, search_entry
+from fhir_server.fhir.codec import encode
+from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
+from fhir_server.interactions.ask import Answer, Ask, Pairs
+from fhir_server.interactions.conditional import Find
+from fhir_server.interactions.included import included
+from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
+from fhir_server.interactions.subset import subset
+from fhir_server.search.compartment import in_compartment
+from fhir_server.search.parse import Search, parse_search
+from fhir_server.search.predicate import And, Predicate
+from fhir_server.server import Server
+from fhir_server.store.seam import Query, Stored
+
+
+async def search(server: Server, caller: Caller, ask: Ask) -> Answer:
+    """A searchset Bundle, one page of it; FhirError 400 for what cannot be searched."""
+    return await searched(server, caller, ask, server.store.search)
+
+
+async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answer:
+    """The same over a store's or a transaction's `find`."""
+    path = f"{ask.compartment}/{ask.id}/{ask.type}" if ask.compartment else ask.type
+    place = Place(path, ask.query, (), None, ask.lenient)
+    token = dict(ask.query).get(PARAMETER)
+    if token is not None:
+        place = unseal(server, caller, path, token)
+    asked, where = _parsed(server, ask, place)
+    where = restrict(where, caller)
+    types = asked.types
+    links = [("self", _url(server, path, asked.used))]
+    if asked.summary == "count" or asked.count == 0:
+        found = await find(Query(types, where, count=1, total=True))
+        return Answer(200, bundle("searchset", (), links=links, total=found.total))
+    count = min(asked.count or server.settings.page_size, server.settings.max_page_size)
+    first = token is None
+    exact = first and asked.total in ("accurate", "estimate")
+    page = await find(Query(types, where, asked.sort, count, place.position or None, exact))
+    total = page.total if exact else place.total
+    if first and total is None and page.next is None and asked.total != "none":
+        total = len(page.rows)
+    if page.next is not None:
+        sealed = seal(server, caller, place._replace(position=page.next, total=total))
+        links.append(("next", _url(server, path, ((PARAMETER, sealed),))))
+    added, cut = await included(server, caller, asked.includes, page.rows, find) if asked.includes else ((), False)
+    entries = _entries(server, asked, page.rows, "match") + _entries(server, asked, added, "include")
+    if cut:
+        entries.append(_cut(server))
+    return Answer(200, bundle("searchset", entries, links=links, total=total))
+
+
+def _parsed(server: Server, ask: Ask, place: Place) -> tuple[Search, Predicate]:
+    now, base, definitions = server.clock(), server.settings.base, server.definitions
+    asked = parse_search(definitions, ask.type or None, place.query, place.lenient, now, base)
+    if not ask.compartment:
+        return asked, asked.where
+    members = in_compartment(definitions, ask.compartment, ask.id, ask.type)
+    if members is None:
+        raise refuse(404, "not-supported", f"{ask.type} is not in the compartment of a {ask.compartment}.")
+    return asked, And((members, asked.where))
+
+
+def _url(server: Server, path: str, pairs: Pairs | Sequence[tuple[str, str]]) -> str:
+    address = f"{server.settings.base}/{path}".rstrip("/")
+    return f"{address}?{urlencode(pairs)}" if pairs else address
+
+
+def _entries(server: Server, asked: Search, rows: Sequence[Stored], mode: str) -> list[bytes]:
+    base = server.settings.base
+    if not asked.elements and asked.summary in (None, "false"):
+        return [search_entry(f"{base}/{row.type}/{row.id}", row.body, mode) for row in rows]
+    elements = asked.elements if mode == "match" else ()
+    bodies = [subset(server.definitions, row.body, asked.summary, elements) for row in rows]
+    return [search_entry(f"{base}/{row.type}/{row.id}", body, mode) for row, body in zip(rows, bodies, strict=True)]
+
+
+def _cut(server: Server) -> bytes:
+    text = f"Only the first {server.settings.max_includes} included resources are shown: ask for smaller pages."
+    outcome: dict[str, Any] = operation_outcome([Issue("too-costly", text, severity="warning")])
+    return search_entry("", encode(outcome), "outcome")

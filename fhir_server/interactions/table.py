@@ -1,0 +1,83 @@
+"""The literal table of interactions: what a method on a URL below the base means. https://hl7.org/fhir/R4/http.html#summary
+
+HTTP requests and the entries of bundles are looked up here alike.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from fhir_server.access import Caller
+from fhir_server.interactions.ask import Answer, Ask
+from fhir_server.interactions.capabilities import capabilities
+from fhir_server.interactions.create import create
+from fhir_server.interactions.delete import conditional_delete, delete
+from fhir_server.interactions.history import history
+from fhir_server.interactions.patch import conditional_patch, patch
+from fhir_server.interactions.read import read
+from fhir_server.interactions.search import search
+from fhir_server.interactions.update import conditional_update, update
+from fhir_server.interactions.vread import vread
+from fhir_server.server import Server
+
+Perform = Callable[[Server, Caller, Ask], Awaitable[Answer]]
+
+
+class Interaction(NamedTuple):
+    """A row of the table: names in brackets are fields of Ask; `body` says what the request carries."""
+
+    method: str
+    path: str
+    name: str  # as in https://hl7.org/fhir/R4/valueset-restful-interaction.html
+    perform: Perform
+    body: str = ""  # "", resource, patch, form (search parameters)
+
+
+TABLE: tuple[Interaction, ...] = (
+    Interaction("GET", "[type]/[id]", "read", read),
+    Interaction("GET", "[type]/[id]/_history/[version]", "vread", vread),
+    Interaction("PUT", "[type]/[id]", "update", update, "resource"),
+    Interaction("PUT", "[type]", "update", conditional_update, "resource"),
+    Interaction("PATCH", "[type]/[id]", "patch", patch, "patch"),
+    Interaction("PATCH", "[type]", "patch", conditional_patch, "patch"),
+    Interaction("DELETE", "[type]/[id]", "delete", delete),
+    Interaction("DELETE", "[type]", "delete", conditional_delete),
+    Interaction("POST", "[type]", "create", create, "resource"),
+    Interaction("GET", "[type]", "search-type", search),
+    Interaction("POST", "[type]/_search", "search-type", search, "form"),
+    Interaction("GET", "", "search-system", search),
+    Interaction("POST", "_search", "search-system", search, "form"),
+    Interaction("GET", "[compartment]/[id]/[type]", "search-type", search),
+    Interaction("POST", "[compartment]/[id]/[type]/_search", "search-type", search, "form"),
+    Interaction("GET", "[type]/[id]/_history", "history-instance", history),
+    Interaction("GET", "[type]/_history", "history-type", history),
+    Interaction("GET", "_history", "history-system", history),
+    Interaction("GET", "metadata", "capabilities", capabilities),
+)
+
+
+class Found(NamedTuple):
+    """What a path means: the row of each method, and the names of the path's variable parts."""
+
+    methods: dict[str, Interaction]
+    names: tuple[str, ...]
+
+
+def compiled(table: tuple[Interaction, ...]) -> dict[str, Found]:
+    """The table by shape of path, in which `*` stands for each variable part."""
+    shapes: dict[str, Found] = {}
+    for row in table:
+        shape = re.sub(r"\[\w+\]", "*", row.path)
+        found = shapes.setdefault(shape, Found({}, tuple(re.findall(r"\[(\w+)\]", row.path))))
+        found.methods[row.method] = row
+    return shapes
+
+
+def shape_of(parts: list[str]) -> str:
+    """The shape of a path's parts: a part is literal if it begins with `_` or `$`, or is a first part in lower case."""
+    return "/".join(
+        part if part[:1] in ("_", "$", "") or (at == 0 and part[0].islower()) else "*" for at, part in enumerate(parts)
+    )
+
+
+SHAPES = compiled(TABLE)

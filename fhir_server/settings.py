@@ -1,0 +1,101 @@
+"""Every setting of the server, documented once: name, type, default and meaning; read from FHIR_SERVER_* variables."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+PREFIX = "FHIR_SERVER_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one server runs. `FHIR_SERVER_PORT=8081` sets `port`, and so on for every field."""
+
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(8080, "TCP port to listen on.")
+    store: str = _setting(
+        "sqlite:///data/fhir.db", "Where resources live: `sqlite:///PATH` or `mongodb://HOST/DATABASE`."
+    )
+    auth: str = _setting("open", "`open`: every caller is the operator; allowed on a loopback host only.")
+    workers: int = _setting(1, "Number of server processes.")
+    base_url: str = _setting(
+        "", "Public FHIR base, for example `https://fhir.example.org/fhir`; derived from host and port if empty."
+    )
+    max_body: int = _setting(50_000_000, "Largest request body in bytes; more is answered 413.")
+    page_size: int = _setting(50, "Entries on a page of a search or history when the client gives no `_count`.")
+    max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
+    max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")
+    page_lifetime: int = _setting(3600, "Seconds that a `next` link stays usable.")
+    access_log: bool = _setting(True, "Write one JSON line per request to standard output.")
+    log_level: str = _setting("INFO", "Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def base(self) -> str:
+        """The FHIR base URL without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.base_url.rstrip("/") or f"http://{host}:{self.port}/fhir"
+
+    def check(self) -> None:
+        """Raise ValueError, with the cure, for settings that cannot serve."""
+        if self.auth == "smart":
+            raise ValueError("auth 'smart' is not available yet: use auth 'open' on a loopback host.")
+        if self.auth != "open":
+            raise ValueError(f"Unknown auth {self.auth!r}: use 'open'.")
+        if self.host not in LOOPBACK:
+            raise ValueError(f"auth 'open' lets everyone in: use a loopback host such as 127.0.0.1, not {self.host!r}.")
+        if not 1 <= self.page_size <= self.max_page_size:
+            raise ValueError("page_size must lie between 1 and max_page_size.")
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError(f"Unknown log_level {self.log_level!r}: use DEBUG, INFO, WARNING or ERROR.")
+
+
+def from_environ(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings named by FHIR_SERVER_* variables, defaults for the rest.
+
+    Raises ValueError for a value of the wrong type and for a FHIR_SERVER_* name that is no setting.
+    """
+    known = {PREFIX + item.name.upper(): item for item in fields(Settings)}
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    unknown = sorted(given.keys() - known.keys() - OTHER_VARIABLES)
+    if unknown:
+        raise ValueError(f"Unknown setting {', '.join(unknown)}: known are {', '.join(known)}.")
+    return Settings(
+        **{known[name].name: _read(known[name], name, text) for name, text in given.items() if name in known}
+    )
+
+
+# Variables with our prefix that steer the tests and measurements, not the server.
+OTHER_VARIABLES = frozenset({"FHIR_SERVER_SHARED_DATA", "FHIR_SERVER_REQUIRE_MONGOD", "FHIR_SERVER_DEEP_TESTS"})
+
+
+def _read(item: "Field[Any]", name: str, text: str) -> Any:
+    if item.type is str:
+        return text
+    if item.type is bool:
+        if text.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+            return text.lower() in ("1", "true", "yes", "on")
+        raise ValueError(f"{name} must be true or false, not {text!r}.")
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a whole number, not {text!r}.") from None
+
+
+_KINDS: Mapping[Any, str] = {int: "whole number", bool: "true or false", str: "text"}
+
+
+def table() -> str:
+    """All settings as the Markdown table that stands in docs/settings.md."""
+    lines = ["| setting | variable | type | default | meaning |", "|---|---|---|---|---|"]
+    for item in fields(Settings):
+        shown = str(item.default).lower() if item.type is bool else item.default
+        default = f"`{shown}`" if shown != "" else ""
+        name, kind = f"{PREFIX}{item.name.upper()}", _KINDS[item.type]
+        lines.append(f"| {item.name} | `{name}` | {kind} | {default} | {item.metadata['meaning']} |")
+    return "\n".join(lines) + "\n"
