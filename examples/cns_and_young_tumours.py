@@ -9,7 +9,8 @@ CNS_AND_YOUNG = (
         t.GLIOMA, t.BRAIN_SITE, (38, 82), (48, 68), 5, t.CNS,
         (("EGFR amplification", 0.4), ("TERT c.-124C>T", 0.75), ("PTEN loss", 0.35), ("CDKN2A loss", 0.5),
          ("BRAF V600E", 0.03)),
-        (("temozolomide", 0.85), ("bevacizumab", 0.25)), asked=("dabrafenib",), stages=(),
+        (("temozolomide", 0.85), ("bevacizumab", 0.25)), asked=("bevacizumab",),
+        hallmark=("EGFR amplification", "TERT c.-124C>T"), taken=("temozolomide",), stages=(),
     ),
     Tumour(
         Diagnosis("Astrocytoma, IDH-mutant", "ASTR", "C71.1"),

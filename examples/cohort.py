@@ -1,7 +1,7 @@
 """A diverse synthetic oncology cohort, made from a seed: `python -m examples.cohort --patients 60 --out data/cohort`.
 
-One transaction Bundle of updates per patient, and one (`shared`) of what they all refer to. The same seed and count give
-the same bytes. Nobody is meant: names, dates and findings are drawn from lists of common ones.
+One transaction Bundle of updates per patient, and one (`shared`) of what they all refer to. The same seed and count
+give the same bytes. Nobody is meant: names, dates and findings are drawn from lists of common ones.
 """
 
 import argparse
