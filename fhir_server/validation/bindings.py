@@ -33,7 +33,7 @@ def _code(codes: frozenset[str], binding: Binding) -> Check:
 
 
 def _coding(coding: Any, binding: Binding) -> bool:
-    return binding.systems.get(coding.get("code")) == coding.get("system", "")
+    return bool(binding.systems.get(coding.get("code")) == coding.get("system", ""))
 
 
 def _concept(concept: Any, binding: Binding) -> bool:

@@ -4,22 +4,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any
 
 from fhir_server.validation.problem import LIMIT, Check, Found, Problem, Scope, beneath, shown
 
 SIBLING = 1  # the mark of `_name` properties, which carry id and extension of a primitive
+ID = 2  # the mark of the id of an element that is no resource: an object may not consist of it alone
+FIRST = 4  # the first mark for required elements and choices
+
+_ARRAY = "a JSON array that is not empty"
 
 _name = re.compile(r"[A-Za-z_][A-Za-z0-9]{0,59}").fullmatch
 
 
-class Property(NamedTuple):
-    """What may stand under one key. Marks are bits: one for each required element and for each choice."""
-
-    check: Check
-    mark: int
-    many: bool
-    place: str  # ".gender", ".value.ofType(Quantity)"
+# What may stand under one key: its check, its mark, whether it is an array, its place (".value.ofType(Quantity)").
+# Marks are bits, one for each required element and each choice. A plain tuple is unpacked faster than a NamedTuple.
+Property = tuple[Check, int, bool, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ class Rules:
     name: str
     required: Mapping[int, tuple[str, ...]]  # mark -> the property, or the members of the choice
     choices: Mapping[str, tuple[str, ...]]
-    only_id: bool  # an object with nothing but an id is refused (ele-1); a resource may be that
     also: Check | None  # a rule of this type alone
 
 
 def object_check(table: Mapping[str, Property], rules: Rules) -> Check:
-    """The check of an object with these properties. `table` may still be filled after the call, as types contain each other."""
+    """The check of an object with these properties. `table` may be filled later, as types contain each other."""
     get = table.get
     also = rules.also
     needed = sum(rules.required)
+    watched = needed | SIBLING | ID
 
     def check(value: Any, scope: Scope) -> Found:
         if type(value) is not dict or not value:
@@ -50,21 +50,23 @@ def object_check(table: Mapping[str, Property], rules: Rules) -> Check:
                 found = _note(found, [_unknown(key, rules, table)])
                 continue
             check_item, mark, many, place = entry
-            if many:
-                if wrong := _check_array(item, check_item, scope, "_" + key in value):
+            if not many:
+                if wrong := check_item(item, scope):
                     found = _note(found, beneath(place, wrong))
-            elif wrong := check_item(item, scope):
-                found = _note(found, beneath(place, wrong))
-            twice |= seen & mark
-            seen |= mark
-        if twice and (wrong := _two_members(value, rules)):
-            found = _note(found, wrong)
-        if seen & needed != needed:
-            found = _note(found, _missing(seen, rules))
-        if seen & SIBLING and (wrong := _misaligned(value, table)):
-            found = _note(found, wrong)
-        if len(value) == 1 and rules.only_id and "id" in value:
-            found = _note(found, [Problem("invariant", "must have a value or an extension, not only an id (ele-1).")])
+            elif type(item) is not list or not item:
+                found = _note(found, [Problem("structure", f"must be {_ARRAY}, not {shown(item)}.", place)])
+            else:
+                for index, one in enumerate(item):
+                    # null may stand for a primitive whose extension is in the `_name` array
+                    if (wrong := check_item(one, scope)) and (one is not None or "_" + key not in value):
+                        found = _note(found, beneath(f"{place}[{index}]", wrong))
+                        if len(found) >= LIMIT:
+                            return found
+            if mark:
+                twice |= seen & mark
+                seen |= mark
+        if twice or seen & watched != needed:
+            found = _note(found, _as_a_whole(value, seen, rules, table))
         if also is not None and (wrong := also(value, scope)):
             found = _note(found, wrong)
         return found
@@ -72,26 +74,16 @@ def object_check(table: Mapping[str, Property], rules: Rules) -> Check:
     return check
 
 
-def _check_array(items: Any, check: Check, scope: Scope, nulls: bool) -> Found:
-    """The problems of an array; null may stand for a primitive whose extension is in the `_name` array."""
-    if type(items) is not list or not items:
-        return [
-            Problem(
-                "structure", f"must be a JSON array that is not empty, not {'[]' if items == [] else shown(items)}."
-            )
-        ]
-    found: Found = None
-    for index, item in enumerate(items):
-        wrong = check(item, scope)
-        if wrong and not (nulls and item is None):
-            found = _note(found, beneath(f"[{index}]", wrong))
-            if len(found) >= LIMIT:
-                break
+def _as_a_whole(value: Mapping[str, Any], seen: int, rules: Rules, table: Mapping[str, Property]) -> list[Problem]:
+    """The problems that no single property has. `seen` are the marks that were met."""
+    found = _two_members(value, rules) + _missing(seen, rules) + _misaligned(value, table)
+    if seen & ID and len(value) == 1:
+        found.append(Problem("invariant", "must have a value or an extension, not only an id (ele-1)."))
     return found
 
 
 def _note(found: Found, more: list[Problem]) -> list[Problem]:
-    return more if found is None else (found + more)[:LIMIT]
+    return (found + more)[:LIMIT] if found else more
 
 
 def _unknown(key: str, rules: Rules, table: Mapping[str, Property]) -> Problem:
@@ -116,10 +108,8 @@ def _missing(seen: int, rules: Rules) -> list[Problem]:
     found = []
     for mark, members in rules.required.items():
         if not seen & mark:
-            name, hint = members[0], ""
-            if len(members) > 1:
-                name, hint = members[0], f": one of {', '.join(members[1:])}"
-            found.append(Problem("required", f"is required{hint}.", f".{name}"))
+            hint = f": one of {', '.join(members[1:])}" if len(members) > 1 else ""
+            found.append(Problem("required", f"is required{hint}.", f".{members[0]}"))
     return found
 
 
@@ -127,12 +117,12 @@ def _misaligned(value: Mapping[str, Any], table: Mapping[str, Property]) -> list
     """Arrays `name` and `_name` of different length, or with null at the same index."""
     found = []
     for key, second in value.items():
-        if key[:1] != "_" or key not in table or not table[key].many or type(second) is not list:
+        if key[:1] != "_" or key not in table or not table[key][2] or type(second) is not list:
             continue
         first = value.get(key[1:], [None] * len(second))
         if type(first) is not list:
             continue
-        place = table[key].place
+        place = table[key][3]
         if len(first) != len(second):
             text = f"must have the same length in {key[1:]} and {key}, with null where there is nothing."
             found.append(Problem("structure", text, place))

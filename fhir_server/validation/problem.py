@@ -9,14 +9,14 @@ DEPTH = 64  # levels of nesting in the parts of FHIR that may contain themselves
 
 
 class Problem(NamedTuple):
-    """A rule that is broken at `place` (".contact[0].gender" or ""); `text` completes a sentence that starts with it."""
+    """A broken rule: `place` is ".contact[0].gender" or "", and `text` completes a sentence that starts with it."""
 
     code: str  # https://hl7.org/fhir/R4/valueset-issue-type.html
     text: str
     place: str = ""
 
 
-Found = list[Problem] | None  # None: nothing to report. No list is made for a valid value, which is nearly every value
+Found = list[Problem] | None  # None or empty: nothing to report. No list is made for a valid value, as nearly all are
 
 
 class Scope:
@@ -48,9 +48,9 @@ def beneath(place: str, found: list[Problem]) -> list[Problem]:
 def shown(value: Any) -> str:
     """A value in words that fit into a sentence: JSON's name of its type, or the first part of a text or number."""
     if isinstance(value, dict):
-        return "an object"
+        return "an object" if value else "{}"
     if isinstance(value, list):
-        return "an array"
+        return "an array" if value else "[]"
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -12,7 +12,7 @@ from fhir_server.fhir.definitions import Definitions, Element, Structure
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
 from fhir_server.validation import rules
 from fhir_server.validation.bindings import bound
-from fhir_server.validation.objects import SIBLING, Property, Rules, object_check
+from fhir_server.validation.objects import FIRST, ID, SIBLING, Property, Rules, object_check
 from fhir_server.validation.primitives import PRIMITIVES
 from fhir_server.validation.problem import LIMIT, Check, Found, Problem, Scope, shown
 from fhir_server.validation.references import reference
@@ -67,24 +67,24 @@ def _compile(definitions: Definitions) -> Checks:
                 check = _element(element, name, checks, definitions)
             _enter(table, element, marks.get(element.choice or element.name, 0), check, checks["Element"], structure)
         if structure.kind == "resource":
-            table["resourceType"] = Property(_accept, 0, False, ".resourceType")
+            table["resourceType"] = (_accept, 0, False, ".resourceType")
     return checks
 
 
 def _marks(structure: Structure) -> dict[str, int]:
-    """One bit for each choice and each required element; the lowest bit is SIBLING."""
+    """One bit for each choice and each required element."""
     names = [*structure.choices, *(e.name for e in structure.elements.values() if e.min and not e.choice)]
-    return {name: SIBLING << number for number, name in enumerate(names, 1)}
+    return {name: FIRST << number for number, name in enumerate(names)}
 
 
 def _rules(structure: Structure, marks: dict[str, int]) -> Rules:
-    required = {marks[e.name]: (e.name,) for e in structure.elements.values() if e.min}
+    required: dict[int, tuple[str, ...]] = {marks[e.name]: (e.name,) for e in structure.elements.values() if e.min}
     required |= {marks[c.name]: (c.name, *c.members) for c in structure.choices.values() if c.min}
     also = rules.extension if structure.name == "Extension" else None
     if "contained" in structure.elements:
         also = rules.container
     choices = {choice.name: choice.members for choice in structure.choices.values()}
-    return Rules(structure.name, required, choices, structure.kind != "resource", also)
+    return Rules(structure.name, required, choices, also)
 
 
 def _element(element: Element, inside: str, checks: Checks, definitions: Definitions) -> Check:
@@ -107,16 +107,18 @@ def _enter(
 ) -> None:
     """Put an element into the table, and `_name` beside it when it is a primitive that may have extensions."""
     place = f".{element.choice}.ofType({element.type})" if element.choice else f".{element.name}"
-    table[element.name] = Property(check, mark, element.many, place)
+    if element.name == "id" and structure.kind != "resource":
+        mark = ID
+    table[element.name] = (check, mark, element.many, place)
     # The id of an element, the url of an extension and XHTML are attributes or markup: they cannot be extended.
     plain = element.type == "xhtml" or element.path == "Extension.url"
     if element.structure is None and not plain and (element.name != "id" or structure.kind == "resource"):
         optional = _or_null(sibling) if element.many else sibling
-        table[f"_{element.name}"] = Property(optional, mark | SIBLING, element.many, place)
+        table[f"_{element.name}"] = (optional, mark | SIBLING, element.many, place)
 
 
 def _resource(checks: Checks, resources: frozenset[str], contained: bool) -> Check:
-    """The check of a resource inside another: `contained`, or an entry of a Bundle or Parameters, which stands alone."""
+    """The check of a resource inside another: `contained`, or one that stands alone in a Bundle or in Parameters."""
 
     def check(value: Any, scope: Scope) -> Found:
         type_ = value.get("resourceType") if type(value) is dict else None
