@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 
-from fhir_server.commands import opened
+from fhir_server.app import open_server
 from fhir_server.export.ndjson import export
 from fhir_server.settings import Settings
 
@@ -23,5 +23,5 @@ async def _export(args: argparse.Namespace, settings: Settings) -> dict[str, int
         if sys.stderr.isatty():
             print(f"\r{type}: {count:,} ", end="", file=sys.stderr, flush=True)
 
-    async with opened(settings) as server:
+    async with open_server(settings) as server:
         return await export(server, args.out, args.type, args.group, report)

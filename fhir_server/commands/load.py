@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from fhir_server.access import OPERATOR
-from fhir_server.commands import opened
+from fhir_server.app import open_server
 from fhir_server.export.load import Progress, load
 from fhir_server.export.sources import find
 from fhir_server.fhir.codec import Resource
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def _load(args: argparse.Namespace, settings: Settings) -> Progress:
     files = list(find(args.paths))
-    async with opened(settings) as server:
+    async with open_server(settings) as server:
 
         async def execute(bundle: Resource) -> bytes:
             return (await batch_or_transaction(server, OPERATOR, Ask(resource=bundle))).body

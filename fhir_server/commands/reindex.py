@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import time
 
-from fhir_server.commands import opened
+from fhir_server.app import open_server
 from fhir_server.fhir.codec import decode
 from fhir_server.search.predicate import Entry
 from fhir_server.settings import Settings
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _reindex(args: argparse.Namespace, settings: Settings) -> int:
-    async with opened(settings) as server:
+    async with open_server(settings) as server:
         for type in args.type:
             if type not in server.definitions.resources:
                 raise ValueError(f"There is no resource type {type!r} in FHIR R4.")
