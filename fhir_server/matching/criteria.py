@@ -1,0 +1,227 @@
+"""Eligibility criteria: ResearchStudy and its Groups as a tree of tests. https://hl7.org/fhir/R4/group.html"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fhir_server.fhir.codec import Resource
+from fhir_server.matching.leaves import Test, Unjudged, leaf_test
+from fhir_server.matching.values import concepts
+from fhir_server.terminology.codes import Concept, Terminology
+
+OWN = "https://participation.example/fhir"
+METHOD = f"{OWN}/StructureDefinition/group-combination-method"
+THRESHOLD = f"{OWN}/StructureDefinition/group-combination-threshold"
+ARM_STATUS = f"{OWN}/StructureDefinition/arm-status"
+IN_GROUP = Concept(f"{OWN}/CodeSystem/criterion-kind", "in-group")
+DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One criterion: a test, or its opposite."""
+
+    id: str
+    test: Test
+    exclude: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Several criteria of which at least `needed` must hold, or the opposite of that."""
+
+    id: str
+    needed: int
+    parts: tuple["Node", ...]
+    exclude: bool
+
+
+Node = Leaf | Branch
+
+
+class Alternative(NamedTuple):
+    """One way into a study: the criteria of a Group, for the arm it is linked to ("" for the whole study)."""
+
+    groups: tuple[str, ...]  # Group/id/_history/version: the Group of the arm, then others that it uses
+    arm: str
+    root: Branch
+
+
+class Problem(NamedTuple):
+    """Something in a study that a curator must mend: where, and what."""
+
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study ready to be matched. `refused` says that its criteria may mean something else than what was read."""
+
+    id: str
+    version: int
+    title: str
+    active: bool
+    alternatives: tuple[Alternative, ...]
+    problems: tuple[Problem, ...]
+    refused: bool
+
+    @property
+    def open(self) -> bool:
+        """Whether the study can have candidates at all."""
+        return self.active and not self.refused and bool(self.alternatives)
+
+
+Resolve = Callable[[str], tuple[Resource, int] | None]  # a Group by its reference, with its version
+
+
+def group_references(resource: Resource) -> Iterator[str]:
+    """The references to other Groups in a ResearchStudy, or in a Group and those it contains."""
+    for reference in resource.get("enrollment", ()):
+        yield reference.get("reference", "")
+    for group in (resource, *resource.get("contained", ())):
+        for characteristic in group.get("characteristic", ()):
+            target = characteristic.get("valueReference", {}).get("reference", "")
+            if target and not target.startswith("#"):
+                yield target
+
+
+def compile_study(study: Resource, version: int, resolve: Resolve, terminology: Terminology) -> Study:
+    """Read a study's criteria; what cannot be understood becomes an unknown criterion and a problem."""
+    reading = _Reading(resolve, terminology, [], [])
+    alternatives: list[Alternative] = []
+    arms = {arm.get("name", ""): arm for arm in study.get("arm", ())}
+    if "modifierExtension" in study:
+        reading.refuse("ResearchStudy", "an unknown modifierExtension may change what the study means")
+    for reference in study.get("enrollment", ()):
+        target = reference.get("reference", "")
+        found = resolve(target)
+        if found is None:
+            reading.problem(target or "enrollment", "the Group cannot be found: the arm gets no candidates")
+            continue
+        group, number = found
+        arm = next((name for name in _names(group) if name in arms), "")
+        if group.get("active") is False or (arm and _arm_status(arms[arm]) != "active"):
+            continue
+        if not group.get("characteristic"):
+            reading.problem(target, "the Group has no characteristic: the arm gets no candidates")
+            continue
+        reading.used[:] = [f"Group/{group['id']}/_history/{number}"]
+        root = reading.branch(group, group, "", (target,), exclude=False)
+        alternatives.append(Alternative(tuple(dict.fromkeys(reading.used)), arm, root))
+    if not study.get("enrollment"):
+        reading.problem("enrollment", "the study names no Group of criteria")
+    return Study(
+        id=study["id"],
+        version=version,
+        title=str(study.get("title") or study["id"]),
+        active=study.get("status") == "active",
+        alternatives=tuple(alternatives),
+        problems=tuple(problem for problem, _ in reading.problems),
+        refused=any(refused for _, refused in reading.problems),
+    )
+
+
+def _names(group: Resource) -> Iterator[str]:
+    yield group.get("name", "")
+    code = group.get("code", {})
+    yield code.get("text", "")
+    for coding in code.get("coding", ()):
+        yield coding.get("code", "")
+        yield coding.get("display", "")
+
+
+def _arm_status(arm: Mapping[str, list[Resource]]) -> str:
+    found = (e.get("valueCode", "") for e in arm.get("extension", ()) if e.get("url") == ARM_STATUS)
+    return next(found, "active")
+
+
+class _Reading(NamedTuple):
+    """What is needed while the Groups of one study are read; problems come with whether they refuse the study."""
+
+    resolve: Resolve
+    terminology: Terminology
+    problems: list[tuple[Problem, bool]]
+    used: list[str]  # the versions of the Groups read for an arm
+
+    def problem(self, where: str, text: str) -> None:
+        self.problems.append((Problem(where, text), False))
+
+    def refuse(self, where: str, text: str) -> None:
+        self.problems.append((Problem(where, text), True))
+
+    def branch(self, group: Resource, holder: Resource, id: str, trail: tuple[str, ...], exclude: bool) -> Branch:
+        """The criteria of a Group; `holder` is the resource whose contained Groups `#id` names, `trail` how we came."""
+        where = trail[-1]
+        characteristics = group.get("characteristic", ())
+        needed = self._needed(group, len(characteristics), where)
+        if group.get("type") != "person":
+            self.refuse(where, f"the Group is of type {group.get('type')}, not person")
+        parts = tuple(
+            self._node(characteristic, holder, f"{id}.{number}" if id else str(number), trail)
+            for number, characteristic in enumerate(characteristics, 1)
+        )
+        return Branch(id, needed, parts, exclude)
+
+    def _needed(self, group: Resource, count: int, where: str) -> int:
+        modifiers = {extension.get("url"): extension for extension in group.get("modifierExtension", ())}
+        method = modifiers.pop(METHOD, {}).get("valueCode", "all-of")
+        threshold = modifiers.pop(THRESHOLD, {}).get("valuePositiveInt")
+        for url in modifiers:
+            self.refuse(where, f"the modifierExtension {url} is not known and may change what the Group means")
+        if method == "all-of" and threshold is None:
+            return count
+        if method == "any-of" and threshold is None:
+            return 1
+        if method == "at-least" and isinstance(threshold, int):
+            return threshold
+        self.refuse(where, f"the combination method {method} with threshold {threshold} is not known")
+        return count
+
+    def _node(self, characteristic: Resource, holder: Resource, place: str, trail: tuple[str, ...]) -> Node:
+        id = characteristic.get("id", place)
+        where = f"{trail[-1]} {id}"
+        exclude = characteristic.get("exclude") is True
+        if "modifierExtension" in characteristic:
+            self.refuse(where, "a modifierExtension of the characteristic is not known and may change what it means")
+        if "period" in characteristic:
+            return self._unjudged(id, where, "a criterion limited to a period cannot be judged yet", exclude)
+        if IN_GROUP in concepts(characteristic.get("code")):
+            return self._group(characteristic, holder, id, where, trail, exclude)
+        test = leaf_test(characteristic, self.terminology)
+        if isinstance(test, Unjudged):
+            self.problem(where, test.reason)
+        return Leaf(id, test, exclude)
+
+    def _group(
+        self, characteristic: Resource, holder: Resource, id: str, where: str, trail: tuple[str, ...], exclude: bool
+    ) -> Node:
+        target = characteristic.get("valueReference", {}).get("reference", "")
+        if target.startswith("#"):
+            name = f"{holder['resourceType']}/{holder.get('id')}{target}"
+            held = next((g for g in holder.get("contained", ()) if g.get("id") == target[1:]), None)
+            found = (held, holder)
+        else:
+            name = target
+            other = self.resolve(target)
+            found = (other[0], other[0]) if other else (None, holder)
+            self.used.extend([f"Group/{other[0]['id']}/_history/{other[1]}"] if other else ())
+        group, inside = found
+        if group is None or group.get("resourceType") != "Group" or not group.get("characteristic"):
+            return self._unjudged(id, where, f"the Group {target or '(none)'} cannot be found or is empty", exclude)
+        if name in trail or len(trail) > DEPTH:
+            return self._unjudged(id, where, f"the Group {target} refers back to itself or lies too deep", exclude)
+        return self.branch(group, inside, id, (*trail, name), exclude)
+
+    def _unjudged(self, id: str, where: str, reason: str, exclude: bool) -> Leaf:
+        self.problem(where, reason)
+        return Leaf(id, Unjudged("", reason), exclude)
+
+
+def leaves(node: Node) -> Iterator[Leaf]:
+    """The single criteria of a tree, in protocol order."""
+    if isinstance(node, Leaf):
+        yield node
+    else:
+        for part in node.parts:
+            yield from leaves(part)

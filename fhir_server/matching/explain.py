@@ -1,0 +1,123 @@
+"""What a match rests on, for people and programs: GuidanceResponse and Provenance. https://hl7.org/fhir/R4/guidanceresponse.html
+
+The module that was run is named by `moduleUri` with the study's relative URL. `moduleCanonical` would need a canonical
+resource, which neither ResearchStudy nor Group is in R4: a Library for each study, without any logic of its own, would
+have to be written and kept in step with it. Which version of the criteria was used stands in the Provenance.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.dates import instant
+from fhir_server.matching.criteria import Study
+from fhir_server.matching.evaluate import Judged, Result
+from fhir_server.matching.facts import VARIANT
+from fhir_server.matching.finding import Outcome
+from fhir_server.matching.leaves import HadMedication, HasAmount, HasDiagnosis, HasMsi, HasVariant, OfAge, Test
+from fhir_server.matching.values import LOINC
+from fhir_server.terminology.codes import Concept
+
+DEVICE_ID = "trial-matcher"
+DEVICE: Resource = {
+    "resourceType": "Device",
+    "id": DEVICE_ID,
+    "status": "active",
+    "deviceName": [{"name": "Trial matcher", "type": "model-name"}],
+}
+ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+
+
+def guidance(id: str, study: Study, patient: str, outcome: Outcome, results: Iterable[Result], now: int) -> Resource:
+    """Every criterion of every arm with outcome, words, evidence and, where more data could decide, the action."""
+    results = tuple(results)
+    criteria = [_criterion(judged, result, len(results) > 1) for result in results for judged in result.criteria]
+    body = _frame(id, study.id, patient, "data-required" if outcome == "unknown" else "success", now)
+    overall = {"name": "outcome", "valueCode": outcome}
+    body["contained"] = [{"resourceType": "Parameters", "id": "why", "parameter": [overall, *criteria]}]
+    body["outputParameters"] = {"reference": "#why"}
+    wanted = [judged.leaf.test for r in results if r.outcome == "unknown" for judged in r.criteria if judged.open]
+    needs = [need for need in map(_requirement, wanted) if need]
+    if outcome == "unknown" and needs:
+        body["dataRequirement"] = [need for i, need in enumerate(needs) if need not in needs[:i]]
+    return body
+
+
+def silent(id: str, study_id: str, patient: str, why: str, now: int) -> Resource:
+    """The GuidanceResponse of a candidate that was taken back for a reason outside the criteria: it repeats no data."""
+    return {**_frame(id, study_id, patient, "failure", now), "note": [{"text": why}]}
+
+
+def _frame(id: str, study_id: str, patient: str, status: str, now: int) -> Resource:
+    return {
+        "resourceType": "GuidanceResponse",
+        "id": id,
+        "moduleUri": f"ResearchStudy/{study_id}",
+        "status": status,
+        "subject": {"reference": f"Patient/{patient}"},
+        "occurrenceDateTime": instant(now),
+        "performer": {"reference": f"Device/{DEVICE_ID}"},
+    }
+
+
+def _criterion(judged: Judged, result: Result, several: bool) -> Resource:
+    leaf, finding = judged.leaf, judged.finding
+    parts: list[dict[str, Any]] = [
+        {"name": "id", "valueString": leaf.id},
+        {"name": "outcome", "valueCode": finding.outcome},
+        {"name": "text", "valueString": f"{'Excluded: ' if leaf.exclude else ''}{finding.text}"},
+    ]
+    parts += [{"name": "evidence", "valueReference": {"reference": reference}} for reference in finding.evidence]
+    if judged.open and finding.action:
+        parts.append({"name": "action", "valueString": finding.action})
+    if several:
+        parts.append({"name": "arm", "valueString": result.arm or result.groups[0].split("/")[1]})
+    return {"name": "criterion", "part": parts}
+
+
+def _requirement(test: Test) -> Resource | None:
+    """The data that would settle a test. https://hl7.org/fhir/R4/metadatatypes.html#DataRequirement"""
+    match test:
+        case HasDiagnosis():
+            return _filtered("Condition", "code", test.concepts)
+        case OfAge():
+            return {"type": "Patient", "mustSupport": ["birthDate"]}
+        case HasVariant():
+            return _filtered("Observation", "code", (Concept(LOINC, VARIANT),))
+        case HasAmount():
+            return _filtered("Observation", "code", (Concept(LOINC, test.code),))
+        case HasMsi():
+            return _filtered("Observation", "code", (Concept(LOINC, "81695-9"),))
+        case HadMedication():
+            return _filtered("MedicationStatement", "medication", test.concepts)
+    return None
+
+
+def _filtered(type: str, path: str, concepts: Iterable[Concept]) -> Resource:
+    codes = [{"system": system, "code": code} if system else {"code": code} for system, code in concepts]
+    return {"type": type, "codeFilter": [{"path": path, "code": codes}]}
+
+
+def provenance(id: str, targets: Iterable[str], sources: Iterable[str], consents: Iterable[str], now: int) -> Resource:
+    """Who made a candidate, from which versions, under which Consents. https://hl7.org/fhir/R4/provenance.html"""
+    body: Resource = {
+        "resourceType": "Provenance",
+        "id": id,
+        "target": [{"reference": target} for target in targets],
+        "recorded": instant(now),
+        "reason": [{"coding": [{"system": ACT_REASON, "code": "CLINTRCH"}]}],
+        "agent": [
+            {
+                "type": {"coding": [{"system": PARTICIPANT, "code": "assembler"}]},
+                "who": {"reference": f"Device/{DEVICE_ID}"},
+            }
+        ],
+    }
+    consents = tuple(consents)
+    if consents:
+        body["policy"] = list(consents)
+    unique = dict.fromkeys((*sources, *consents))
+    if unique:
+        body["entity"] = [{"role": "source", "what": {"reference": source}} for source in unique]
+    return body

@@ -1,0 +1,98 @@
+"""Match patients with studies and write the candidates that follow. See docs/matching.md."""
+
+from dataclasses import dataclass, field
+
+from fhir_server.fhir.outcome import refuse
+from fhir_server.matching.criteria import Study
+from fhir_server.matching.judge import Case, Scope, judge
+from fhir_server.matching.records import Versioned, by_ids, patients, read_studies
+from fhir_server.matching.settle import settle
+from fhir_server.server import Server
+from fhir_server.store.seam import Conflict
+
+ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class MatchSummary:
+    """What a run did. The counts of candidates are those that stand after it, new or not."""
+
+    studies: int = 0  # open for matching
+    patients: int = 0
+    permitted: int = 0  # patients who are alive and whose consent permits matching
+    pairs: int = 0  # evaluated
+    candidates: int = 0
+    potential: int = 0
+    ineligible: int = 0  # candidates of earlier runs that no longer fit
+    withdrawn: int = 0  # candidates of earlier runs without consent today
+    written: int = 0  # pairs created or changed
+    unchanged: int = 0  # pairs that were stored like this already
+    untouched: int = 0  # pairs that a person keeps
+    unfinished: list[str] = field(default_factory=list)  # patients whose record kept changing under the run
+    refused: list[tuple[str, str]] = field(default_factory=list)  # study id, why it was not matched
+    problems: list[tuple[str, str]] = field(default_factory=list)  # study id, what a curator must mend
+
+
+async def match(server: Server, study_id: str | None = None, patient_id: str | None = None) -> MatchSummary:
+    """Match all patients with all studies, or the ones named, and write what changed.
+
+    Raises FhirError 404 when the study or patient named does not exist.
+    """
+    summary = MatchSummary()
+    studies = await read_studies(server, study_id)
+    if study_id and not studies:
+        raise refuse(404, "not-found", f"There is no ResearchStudy/{study_id}.")
+    for study in studies:
+        _note(study, summary)
+    scope = Scope({study.id: study for study in studies}, whole=study_id is None)
+    async for batch in patients(server, patient_id):
+        cases = await judge(server, scope, batch)
+        for case in cases:
+            await _finish(server, scope, case, summary)
+    if patient_id and not summary.patients:
+        raise refuse(404, "not-found", f"There is no Patient/{patient_id}.")
+    return summary
+
+
+def _note(study: Study, summary: MatchSummary) -> None:
+    summary.studies += study.open
+    texts = [f"{problem.where}: {problem.text}" for problem in study.problems]
+    if study.active and not study.open:
+        summary.refused.append((study.id, "; ".join(texts) or "no arm is open"))
+    elif study.active:
+        summary.problems += [(study.id, text) for text in texts]
+
+
+async def _finish(server: Server, scope: Scope, case: Case, summary: MatchSummary) -> None:
+    """Write a patient's case; if the record changed meanwhile, read and judge it again."""
+    summary.patients += 1
+    for _ in range(ATTEMPTS):
+        try:
+            written, removed = await settle(server, case)
+        except Conflict:
+            again = await _again(server, scope, case.patient)
+            if again is None:
+                return
+            case = again
+            continue
+        _count(summary, case, written, removed)
+        return
+    summary.unfinished.append(case.patient)
+
+
+async def _again(server: Server, scope: Scope, patient: str) -> Case | None:
+    people: list[Versioned] = list((await by_ids(server, "Patient", (patient,))).values())
+    return (await judge(server, scope, people))[0] if people else None
+
+
+def _count(summary: MatchSummary, case: Case, written: int, removed: int) -> None:
+    statuses = [wanted.status for wanted in case.wanted]
+    summary.permitted += case.permitted
+    summary.pairs += case.pairs
+    summary.candidates += statuses.count("candidate")
+    summary.potential += statuses.count("potential-candidate")
+    summary.ineligible += statuses.count("ineligible")
+    summary.withdrawn += statuses.count("withdrawn")
+    summary.written += written
+    summary.unchanged += len(statuses) - written - removed
+    summary.untouched += case.untouched + removed
