@@ -35,6 +35,13 @@ class Job(NamedTuple):
     done: asyncio.Future[Any]
 
 
+class Answer(NamedTuple):
+    """What a job is told after the commit."""
+
+    value: Any
+    refused: BaseException | None
+
+
 class SqliteStore:
     """Implements store.seam.Store; open it with `open_sqlite`."""
 
@@ -63,41 +70,40 @@ class SqliteStore:
         return await done
 
     async def _write_groups(self) -> None:
-        while (job := await self._queue.get()) is not None:
-            group = [job]
-            results: list[tuple[Job, Any, BaseException | None]] = []
-            last = False
+        last = False
+        while not last and (job := await self._queue.get()) is not None:
+            group = [job]  # all whose answer waits for this commit
+            answers: list[Answer] = []
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
-                while group:
-                    results.append(await self._run(group.pop()))
-                    if len(results) < GROUP and not self._queue.empty():
+                await self._off_loop("BEGIN IMMEDIATE")  # waits while another process writes
+                for waiting in group:  # grows while it is walked
+                    answers.append(await self._run(waiting))
+                    if len(group) < GROUP and not self._queue.empty():
                         following = self._queue.get_nowait()
                         last = following is None
                         group.extend([following] if following else [])
-                await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, "COMMIT")
+                await self._off_loop("COMMIT")  # waits for the disk
             except BaseException as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._writer.execute("ROLLBACK")
-                failure = failed(self._path, error)
-                for waiting in (*(result[0] for result in results), *group):
-                    if not waiting.done.done():
-                        waiting.done.set_exception(failure)
+                refused = failed(self._path, error)
+                answers = [Answer(None, refused)] * len(group)
                 if not isinstance(error, Exception):
                     raise
-            else:
-                for finished, value, refused in results:
-                    if finished.done.cancelled():
+            finally:
+                for waiting, answer in zip(group, answers, strict=True):
+                    if waiting.done.cancelled():
                         continue
-                    if refused is not None:
-                        finished.done.set_exception(refused)
+                    if answer.refused is not None:
+                        waiting.done.set_exception(answer.refused)
                     else:
-                        finished.done.set_result(value)
-            if last:
-                return
+                        waiting.done.set_result(answer.value)
 
-    async def _run(self, job: Job) -> tuple[Job, Any, BaseException | None]:
-        """One work in its savepoint. Its own exceptions are its result; those of SQLite end the whole group."""
+    async def _off_loop(self, statement: str) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, statement)
+
+    async def _run(self, job: Job) -> Answer:
+        """One work in its savepoint. Its own exceptions are its answer; those of SQLite end the whole group."""
         self._writer.execute("SAVEPOINT work")
         try:
             value = await job.work(SqliteTx(self._writer, self.hasher))
@@ -106,9 +112,9 @@ class SqliteStore:
         except Exception as refused:
             self._writer.execute("ROLLBACK TO work")
             self._writer.execute("RELEASE work")
-            return job, None, refused
+            return Answer(None, refused)
         self._writer.execute("RELEASE work")
-        return job, value, None
+        return Answer(value, None)
 
     async def read(self, type: str, id: str, where: Predicate, version: int | None = None) -> Stored | None:
         """A point read takes 10 microseconds from the page cache, a sixth of what a thread would add: it runs here."""
