@@ -1,0 +1,42 @@
+"""Small versioned values with an expiry: codes, tokens, leases, jobs, cursors."""
+
+import time
+from datetime import UTC, datetime
+
+from pymongo.errors import DuplicateKeyError
+
+from fhir_server.store.mongo.connect import Database
+from fhir_server.store.mongo.document import Document
+
+# `ttl` lets the server remove the document within about a minute; `expires` decides at once.
+
+
+def _alive() -> Document:
+    return {"$or": [{"expires": None}, {"expires": {"$gt": time.time_ns() // 1000}}]}
+
+
+async def get_state(database: Database, key: str) -> tuple[bytes, int] | None:
+    """See seam.Store."""
+    row = await database.state.find_one({"_id": key, **_alive()})
+    return (row["value"], row["version"]) if row else None
+
+
+async def put_state(database: Database, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+    """See seam.Store."""
+    ttl = datetime.fromtimestamp(expires / 1_000_000, UTC) if expires is not None else None
+    fields = {"value": value, "version": version + 1, "expires": expires, "ttl": ttl}
+    if version:
+        done = await database.state.update_one({"_id": key, "version": version, **_alive()}, {"$set": fields})
+        return done.matched_count == 1
+    try:
+        # Matches an expired one only; otherwise the upsert inserts, or meets the living one's key.
+        await database.state.update_one({"_id": key, "$nor": [_alive()]}, {"$set": fields}, upsert=True)
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+async def delete_state(database: Database, key: str) -> bool:
+    """See seam.Store."""
+    row = await database.state.find_one_and_delete({"_id": key})
+    return row is not None and (row["expires"] is None or row["expires"] > time.time_ns() // 1000)

@@ -1,0 +1,204 @@
+"""A predicate as a MongoDB filter, exact in every case. https://www.mongodb.com/docs/manual/reference/operator/query/
+
+Each `Is` is a condition on one element of one array, so one entry meets all its tests. A chain is a `$in` on the keys
+of what it finds while that is little, and a `$lookup` per candidate once it is more than FEW: never an unbounded list.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate
+from fhir_server.store.mongo.connect import Database
+from fhir_server.store.mongo.document import Document, key_of
+from fhir_server.store.mongo.expand import exact_keys
+from fhir_server.store.mongo.join import chain_join, has_join, references_to, targets_of
+from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, range_tests
+
+FEW = 1000  # resources that a chain may find and still become a $in (2 keys each, some 100 KB)
+NEVER: Document = {"_id": {"$in": []}}
+
+
+@dataclass
+class Plan:
+    """A compiled predicate: `early` needs no joins; then `joins` add fields, which `late` asks about."""
+
+    early: list[Document] = field(default_factory=list)
+    joins: list[Document] = field(default_factory=list)
+    late: list[Document] = field(default_factory=list)
+
+    def pipeline(self, types: tuple[str, ...]) -> list[Document]:
+        """The stages that keep what matches, for a pipeline or a $lookup."""
+        stages: list[Document] = [{"$match": everything(of_types(types), *self.early)}, *self.joins]
+        return [*stages, {"$match": everything(*self.late)}] if self.late else stages
+
+
+@dataclass
+class Compiler:
+    """What compiling needs: the database, the transaction's session if there is one, the types searched."""
+
+    database: Database
+    session: AsyncClientSession | None
+    types: tuple[str, ...]
+    overflowing: frozenset[str]  # types of which some resource has overflow documents
+    joins: list[Document] = field(default_factory=list)
+
+    async def plan(self, where: Predicate) -> Plan:
+        """Compile a whole predicate."""
+        return await self.plan_of(conjuncts(where))
+
+    async def plan_of(self, parts: list[Predicate]) -> Plan:
+        """Compile predicates that must all be met."""
+        plan = Plan()
+        for part in parts:
+            before = len(self.joins)
+            compiled = await self.compile(part, sure=True)
+            (plan.late if len(self.joins) > before else plan.early).append(compiled)
+        plan.joins = self.joins
+        return plan
+
+    async def compile(self, where: Predicate, sure: bool = False) -> Document:
+        """One predicate as a filter; `sure` if everything found must meet it, so that it may lead an index scan."""
+        match where:
+            case And(parts):
+                return everything(*[await self.compile(part, sure) for part in parts])
+            case Or(parts):
+                compiled = [await self.compile(part) for part in parts]
+                return {"$or": compiled} if compiled else NEVER
+            case Not(part):
+                return {"$nor": [await self.compile(part)]}
+            case Is(param, tests):
+                return await self._is(param, tests, sure)
+            case Chain(param, type_, inner):
+                return await self._chain(param, type_, inner)
+            case Has(type_, param, inner):
+                return await self._has(type_, param, inner)
+
+    async def _is(self, param: Param, tests: tuple[Any, ...], sure: bool) -> Document:
+        if param.kind in ("id", "updated"):
+            return self._column(param, tests)
+        shape = SHAPES[param]
+        found = condition(shape, param.code, tests)
+        if sure and shape.kind == "token" and isinstance(found, Within) and not found.regex and len(self.types) == 1:
+            keys = await exact_keys(self.database, self.session, "key", self.types[0], found.low, found.high)
+            found = Exact(keys) if keys and self.types[0] not in self.overflowing else found
+        return await self.entry(entry_filter(shape, found, tests))
+
+    def _column(self, param: Param, tests: tuple[Any, ...]) -> Document:
+        if param.kind == "updated":
+            return everything(*({"u": {COMPARE[operator]: bounded(value)}} for _, operator, value in tests))
+        parts: list[Document] = []
+        for _, operator, value in tests:
+            if operator == "=":
+                parts.append({"_id": {"$in": [key_of(type_, value) for type_ in self.types]}})
+            else:
+                parts.append(text_filter("i", operator, value))
+        return everything(*parts)
+
+    async def entry(self, filter_: Document) -> Document:
+        """A condition on one entry, which may lie in an overflow document of the resource."""
+        if self.overflowing.isdisjoint(self.types):
+            return filter_
+        asked = everything(of_types(self.types), filter_)
+        stages: list[Document] = [{"$match": asked}, {"$group": {"_id": "$of"}}, {"$limit": FEW + 1}]
+        cursor = await self.database.overflow.aggregate(stages, session=self.session)
+        ids = [row["_id"] async for row in cursor]
+        if len(ids) <= FEW:
+            return {"$or": [filter_, {"_id": {"$in": ids}}]} if ids else filter_
+        name = self._name()
+        inside = [{"$match": asked}, {"$limit": 1}, {"$project": {"_id": 1}}]
+        self.joins.append(
+            {"$lookup": {"from": "overflow", "localField": "_id", "foreignField": "of", "pipeline": inside, "as": name}}
+        )
+        return {"$or": [filter_, {f"{name}.0": {"$exists": True}}]}
+
+    async def _inner(self, type_: str, where: Predicate) -> tuple[Plan, "Compiler"]:
+        inner = Compiler(self.database, self.session, (type_,), self.overflowing)
+        return await inner.plan(where), inner
+
+    async def _chain(self, param: Param, type_: str, where: Predicate) -> Document:
+        plan, _ = await self._inner(type_, where)
+        stages = [*plan.pipeline((type_,)), {"$limit": FEW + 1}, {"$project": {"_id": 0, "i": 1}}]
+        cursor = await self.database.resource.aggregate(stages, session=self.session)
+        ids = [row["i"] async for row in cursor]
+        if len(ids) <= FEW:
+            keys = [key for id_ in ids for key in references_to(param, type_, id_)]
+            return await self.entry({"k": {"$in": keys}}) if keys else NEVER
+        name = self._name()
+        overflows = not self.overflowing.isdisjoint(self.types)
+        joins, found = chain_join(param, type_, plan.pipeline((type_,)), name, overflows)
+        self.joins += joins
+        return found
+
+    async def _has(self, type_: str, param: Param, where: Predicate) -> Document:
+        plan, _ = await self._inner(type_, where)
+        if type_ not in self.overflowing:
+            targets = await targets_of(self.database, self.session, plan.pipeline((type_,)), param, self.types, FEW)
+            if targets is not None:
+                return {"_id": {"$in": targets}}
+        name = self._name()
+        joins, found = has_join(param, plan.pipeline((type_,)), type_, name, type_ in self.overflowing)
+        self.joins += joins
+        return found
+
+    def _name(self) -> str:
+        return f"join{len(self.joins)}"
+
+
+def conjuncts(where: Predicate) -> list[Predicate]:
+    """The parts of nested Ands, flat."""
+    if isinstance(where, And):
+        return [part for inner in where.parts for part in conjuncts(inner)]
+    return [where]
+
+
+def everything(*parts: Document) -> Document:
+    """All of the filters."""
+    told = [part for part in parts if part]
+    return told[0] if len(told) == 1 else {"$and": told} if told else {}
+
+
+def of_types(types: tuple[str, ...]) -> Document:
+    """Current resources of these types."""
+    return {"t": types[0]} if len(types) == 1 else {"t": {"$in": list(types)}}
+
+
+def text_filter(name: str, operator: str, value: str) -> Document:
+    """A test on a plain text field."""
+    if operator in COMPARE:
+        return {name: {COMPARE[operator]: value}}
+    return {name: {"$regex": ("^" if operator == "prefix" else "") + re.escape(value)}}
+
+
+def entry_filter(shape: Shape, found: Exact | Within, tests: tuple[Any, ...]) -> Document:
+    """The condition that one element of the shape's array meets."""
+    if shape.family != "k":
+        numbers: dict[str, Document] = {}
+        for name, operator, value in range_tests(shape, tests):
+            numbers.setdefault(name, {}).update(_both(numbers.get(name, {}), operator, value))
+        return {shape.family: {"$elemMatch": {"p": _packed(found), **numbers}}}
+    if isinstance(found, Exact):
+        return {"k": found.keys[0] if len(found.keys) == 1 else {"$in": found.keys}}
+    bounds = {"$gte": found.low, "$lt": found.high}
+    if not found.regex:
+        return {"k": {"$elemMatch": bounds}}
+    asked = {"$elemMatch": {**bounds, "$regex": found.regex}}
+    return {"$and": [{"k": {"$elemMatch": bounds}}, {"$or": [{"k": asked}, {"x": asked}]}]}
+
+
+def _packed(found: Exact | Within) -> Any:
+    if isinstance(found, Exact):
+        return found.keys[0] if len(found.keys) == 1 else {"$in": found.keys}
+    bounds: Document = {"$gte": found.low, "$lt": found.high}
+    return {**bounds, "$regex": found.regex} if found.regex else bounds
+
+
+def _both(have: Document, operator: str, value: Any) -> Document:
+    """Two tests with the same operator on the same number: the stricter one; two equalities that differ: none."""
+    if operator not in have or have[operator] == value:
+        return {operator: value}
+    if operator == "$eq":
+        return {"$in": []}
+    return {operator: min(have[operator], value) if operator in ("$lt", "$lte") else max(have[operator], value)}
