@@ -50,15 +50,11 @@ def entry(full_url: str, body: bytes, request: Mapping[str, str], response: Mapp
 
 
 @cache
-def uri_names() -> frozenset[str]:
-    """The JSON names of elements that hold a uri, url, oid, uuid or canonical somewhere in R4."""
+def linking_names() -> frozenset[str]:
+    """The JSON names of elements that are a uri, url, oid, uuid or canonical somewhere in R4; `reference` and `div`."""
     kinds = {"uri", "url", "oid", "uuid", "canonical"}
-    return frozenset(
-        name
-        for shape in load().structures.values()
-        for name, element in shape.elements.items()
-        if element.type in kinds
-    )
+    elements = (element for shape in load().structures.values() for element in shape.elements.values())
+    return frozenset({element.name for element in elements if element.type in kinds} | {"reference", "div"})
 
 
 class Place(NamedTuple):
@@ -69,34 +65,36 @@ class Place(NamedTuple):
     text: str
 
 
-def places(resource: Any, addresses: Set[str], uri_names: Set[str]) -> list[Place]:
+def places(resource: Any, addresses: Set[str], names: Set[str]) -> list[Place]:
     """All places in a decoded resource that may have to be rewritten when it enters the server.
 
-    These are references and values of uri, url, oid, uuid and canonical elements (`uri_names`: their JSON names) that
-    equal one of the bundle's `addresses`, conditional references, and narrative with links.
+    These are references and values of uri, url, oid, uuid and canonical elements that equal one of the bundle's
+    `addresses`, conditional references, and narrative with links. `names`: what `linking_names` gives.
     """
     found: list[Place] = []
     stack = [resource]
     while stack:
         node = stack.pop()
-        for key, child in node.items() if type(node) is dict else enumerate(node):
+        for key, child in node.items():
             kind = type(child)
-            if kind is dict or kind is list:
-                if kind is list and child and type(child[0]) is str:
-                    if key in uri_names:
-                        found += [Place(child, at, text) for at, text in enumerate(child) if text in addresses]
-                else:
-                    stack.append(child)
-            elif kind is str:
-                if key == "reference":
-                    if child in addresses or (child[0:1].isupper() and CONDITIONAL.fullmatch(child)):
-                        found.append(Place(node, key, child))
-                elif key in uri_names:
-                    if child in addresses:
-                        found.append(Place(node, key, child))
-                elif key == "div" and _LINK.search(child):
+            if kind is str:
+                if key in names and _links(key, child, addresses):
                     found.append(Place(node, key, child))
+            elif kind is dict:
+                stack.append(child)
+            elif kind is list:
+                for at, item in enumerate(child):
+                    if type(item) is dict:
+                        stack.append(item)
+                    elif type(item) is str and key in names and item in addresses:
+                        found.append(Place(child, at, item))
     return found
+
+
+def _links(key: str, text: str, addresses: Set[str]) -> bool:
+    if key == "div":
+        return _LINK.search(text) is not None
+    return text in addresses or (key == "reference" and "?" in text and CONDITIONAL.fullmatch(text) is not None)
 
 
 def point(found: Iterable[Place], targets: Mapping[str, str]) -> None:

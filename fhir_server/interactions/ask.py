@@ -1,7 +1,8 @@
 """What an interaction is asked and what it answers, over HTTP or as a bundle entry. https://hl7.org/fhir/R4/http.html"""
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import msgspec
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.store.seam import Stored
@@ -9,9 +10,11 @@ from fhir_server.store.seam import Stored
 Pairs = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One request for one interaction. Preconditions are as written by the client, None when not given."""
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One request for one interaction. Preconditions are as written by the client, None when not given.
+
+    A msgspec.Struct because one is made for every request: a frozen dataclass of 13 fields takes ten times as long.
+    """
 
     type: str = ""
     id: str = ""

@@ -1,11 +1,11 @@
 """A resource made ready to be written: checked, indexed and encoded before the transaction. https://hl7.org/fhir/R4/resource.html#Meta"""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
-from fhir_server.fhir import codec
+from fhir_server.fhir import codec, dates
 from fhir_server.fhir.codec import Resource
-from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import refuse
 from fhir_server.search.predicate import Entry
 from fhir_server.server import Server
@@ -13,6 +13,9 @@ from fhir_server.store.seam import Change
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 SERVER_META = ("versionId", "lastUpdated", "_versionId", "_lastUpdated")
+
+
+instant = lru_cache(maxsize=256)(dates.instant)  # the resources of a transaction share theirs
 
 
 class Draft(NamedTuple):

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from fhir_server.fhir import bundle, codec
 from fhir_server.fhir.codec import Resource
-from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import query_pairs
+from fhir_server.interactions.draft import instant
 from fhir_server.interactions.preconditions import etag
 from fhir_server.interactions.route import arguments
 from fhir_server.interactions.table import SHAPES, Interaction

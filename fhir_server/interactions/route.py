@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.draft import ID
-from fhir_server.interactions.table import Found, Interaction, shape_of
+from fhir_server.interactions.table import LITERAL, Found, Interaction, shape_of
 from fhir_server.server import Server
 
 
@@ -18,18 +18,18 @@ def arguments(
     that the address does not take.
     """
     parts = path.split("/")
-    found = shapes.get(shape_of(parts))
+    found = shapes.get(path) or shapes.get(shape_of(parts))
     if found is None:
         raise refuse(404, "not-found", f"There is nothing at this address: {path[:100]!r}.")
     row = found.methods.get(method)
     if row is None:
         allowed = ", ".join(found.methods)
         raise refuse(405, "not-supported", f"{method[:20]!r} is not possible here: use {allowed}.", Allow=allowed)
-    variables = [part for part in parts if part[:1] not in ("_", "$", "")] if found.names else ()
-    given = dict(zip(found.names, variables, strict=True))
-    for name in ("type", "compartment"):
-        if name in given and given[name] not in server.definitions.resources:
-            raise refuse(404, "not-supported", f"R4 has no resource type {given[name][:64]!r}.")
-    if "id" in given and not ID.fullmatch(given["id"]):
-        raise refuse(400 if method == "PUT" else 404, "value", f"{given['id'][:80]!r} is not an id.")
+    given = dict(zip(found.names, [part for part in parts if part[:1] not in LITERAL], strict=True))
+    for name, value in given.items():
+        if name == "id":
+            if not ID.fullmatch(value):
+                raise refuse(400 if method == "PUT" else 404, "value", f"{value[:80]!r} is not an id.")
+        elif name != "version" and value not in server.definitions.resources:
+            raise refuse(404, "not-supported", f"R4 has no resource type {value[:64]!r}.")
     return row, given

@@ -74,10 +74,9 @@ def compiled(table: tuple[Interaction, ...]) -> dict[str, Found]:
 
 
 def shape_of(parts: list[str]) -> str:
-    """The shape of a path's parts: a part is literal if it begins with `_` or `$`, or is a first part in lower case."""
-    return "/".join(
-        part if part[:1] in ("_", "$", "") or (at == 0 and part[0].islower()) else "*" for at, part in enumerate(parts)
-    )
+    """The shape of a path's parts: those that begin with `_` or `$` are literal (as empty ones are), the rest vary."""
+    return "/".join([part if part[:1] in LITERAL else "*" for part in parts])
 
 
+LITERAL = ("_", "$", "")
 SHAPES = compiled(TABLE)

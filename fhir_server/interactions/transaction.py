@@ -7,12 +7,13 @@ the drafts are made anew from there.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from fhir_server.access import Caller
-from fhir_server.fhir.bundle import Place, bundle, places, point, uri_names
+from fhir_server.fhir.bundle import Place, bundle, linking_names, places, point
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
 from fhir_server.interactions import create, delete, patch, update
@@ -76,7 +77,7 @@ def planned(server: Server, caller: Caller, given: Resource) -> Plan:
     entries = [read_entry(server, raw, number) for number, raw in enumerate(entries_of(given))]
     addresses = {entry.full_url for entry in entries if entry.full_url and entry.row.body == "resource"}
     addresses |= {relative(url) for url in addresses}
-    names = uri_names()
+    names = linking_names()
     marked: list[Place] = []
     conditions: dict[int, str] = {}
     for entry in entries:
@@ -229,7 +230,7 @@ async def applied(
                 answer = await _get(tx, server, caller, entry)
             else:
                 matched_one = number not in plan.conditions or found[plan.conditions[number]] is not None
-                ask = replace(entry.ask, id=ids[number])
+                ask = entry.ask if entry.ask.id == ids[number] else replace(entry.ask, id=ids[number])
                 answer = await _write(tx, server, caller, plan, entry, ask, made.get(number), matched_one)
         except FhirError as error:
             raise placed(error, number) from None

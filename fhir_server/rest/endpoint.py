@@ -82,7 +82,7 @@ class FhirEndpoint:
         if prefer is not _NO_PREFERENCE:
             ask.update(lenient=prefer.lenient, full=prefer.returns == "representation")
         answer = await row.perform(server, caller_of(scope), Ask(query=query, **given, **ask))
-        return answered(answer, server.settings.base, prefer.returns)
+        return answered(answer, server.settings, prefer.returns)
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -7,6 +7,7 @@ from fhir_server.fhir.codec import encode
 from fhir_server.fhir.outcome import FhirError, Issue, operation_outcome
 from fhir_server.interactions.ask import Answer
 from fhir_server.rest.errors import outcome_body
+from fhir_server.settings import Settings
 
 Message = tuple[int, list[tuple[bytes, bytes]], bytes]  # status, headers, body
 
@@ -15,7 +16,7 @@ FHIR_JSON = (b"content-type", b"application/fhir+json; charset=utf-8")
 SECURITY = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-def answered(answer: Answer, base: str, returns: str) -> Message:
+def answered(answer: Answer, settings: Settings, returns: str) -> Message:
     """An interaction's answer; `returns` is the preference for what a write gives back."""
     status, body, stored, written = answer
     headers = [*SECURITY]
@@ -23,7 +24,7 @@ def answered(answer: Answer, base: str, returns: str) -> Message:
         headers.append((b"etag", b'W/"%d"' % stored.version))
         headers.append((b"last-modified", _http_date(stored.updated // 1_000_000)))
         if written:
-            address = f"{base}/{stored.type}/{stored.id}/_history/{stored.version}"
+            address = f"{settings.base}/{stored.type}/{stored.id}/_history/{stored.version}"
             headers.append((b"location", address.encode()))
             if returns == "minimal":
                 body = b""

@@ -1,15 +1,20 @@
 """The literal table of all addresses. What lies below /fhir stands in interactions/table.py. https://hl7.org/fhir/R4/http.html"""
 
+from typing import Any
+
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.batch import batch_or_transaction
 from fhir_server.interactions.table import TABLE, Interaction
 from fhir_server.rest.endpoint import PREFIX, FhirEndpoint
 from fhir_server.rest.errors import outcome_body
+from fhir_server.rest.observe import Observe
 from fhir_server.rest.probes import healthz, metrics, readyz
 
 # A bundle cannot be an entry of a bundle: its row is not in the table that entries are looked up in.
@@ -19,20 +24,35 @@ INTERACTIONS: tuple[Interaction, ...] = (
 )
 
 
-def routes(endpoint: FhirEndpoint) -> list[BaseRoute]:
-    """All routes of the application."""
-    return [
-        Route(PREFIX + "/{path:path}", endpoint),
-        Route(PREFIX, endpoint),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics),
-    ]
+ROUTES: tuple[Route, ...] = (
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Route("/metrics", metrics),
+)
+
+
+class Application(Starlette):
+    """Starlette for all addresses but those below /fhir, which go straight to their endpoint: its routing, Request and
+    Response objects would take as long as a read does."""
+
+    def __init__(self, endpoint: FhirEndpoint, log: bool, lifespan: Any) -> None:
+        super().__init__(routes=ROUTES, lifespan=lifespan, exception_handlers={HTTPException: nowhere})
+        self.state.fhir = self.endpoint = endpoint
+        self._observed = Observe(self._pass_on, log)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._observed(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["path"].startswith(PREFIX + "/") or scope["path"] == PREFIX):
+            await self.endpoint(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 async def nowhere(request: Request, error: Exception) -> Response:
     """Addresses outside the table and methods they do not take: an OperationOutcome too."""
-    assert isinstance(error, HTTPException)
+    assert isinstance(error, HTTPException)  # it is registered for these only
     text = f"{error.detail}: the FHIR base is {PREFIX}."
     body = outcome_body(refuse(error.status_code, "not-found" if error.status_code == 404 else "not-supported", text))
     return Response(body, error.status_code, error.headers, "application/fhir+json")
