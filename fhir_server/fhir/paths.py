@@ -162,7 +162,8 @@ class _Reader:
                 branches = [Branch("", (Key(self.name()),))]
         while True:
             if self.accept("["):
-                branches = _then(branches, At(int(self.take())))
+                position = self.take()
+                branches = _then(branches, At(int(position) if position.isdigit() else self.fail()))
                 self.take("]")
             elif self.accept("."):
                 if self.peek() == "exists":
@@ -254,18 +255,23 @@ def evaluator(expression: str) -> Callable[[Any], list[Any]]:
     For expressions that `routes` refuses. Raises ValueError if it is not FHIRPath either; what goes wrong while
     evaluating counts as nothing found, as R4 asks of indexing.
     """
-    import fhirpathpy  # costs a third of a second to import, and R4's own parameters never need it
+    # Imported here: it costs a third of a second, and R4's own parameters never need it.
+    import fhirpathpy
+    from fhirpathpy.models import models
 
     try:
-        run = fhirpathpy.compile(expression)
+        run = fhirpathpy.compile(expression, models["r4"])
+        run({"resourceType": "Basic"}, {})  # what does not parse fails here only
     except Exception as error:
         raise ValueError(f"not FHIRPath: {expression!r}: {error}") from None
 
     def evaluate(value: Any) -> list[Any]:
         with _lock:  # fhirpathpy resets module globals at every call, and annotates what it is given
             try:
-                return list(run(deepcopy(value), {}))
+                found = list(run(deepcopy(value), {}))
             except Exception:
                 return []
+        # Some errors are not raised but returned among the values.
+        return [item for item in found if not (isinstance(item, dict) and "$error" in item)]
 
     return evaluate

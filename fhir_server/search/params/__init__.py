@@ -20,6 +20,7 @@ TESTS: Mapping[str, Callable[[str, str, Ask], Alternatives]] = {
 MODIFIERS: Mapping[str, frozenset[str]] = {
     "string": string.MODIFIERS,
     "token": token.MODIFIERS,
+    "id": token.MODIFIERS,
     "reference": frozenset(),
     "date": date.MODIFIERS,
     "number": number.MODIFIERS,
