@@ -88,7 +88,7 @@ def _network_study(network: Resource) -> Resource:
         # It has no criteria of its own: an active study without any would be reported as one to mend.
         status="closed-to-accrual",
         sponsor=reference(network),
-        description="Pre-registration: whoever is on this study may be contacted when a trial fits. Intake is complete.",
+        description="Pre-registration: members may be contacted when a trial fits. Intake is complete.",
     )
 
 

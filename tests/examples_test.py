@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -301,6 +305,76 @@ def test_some_patients_only_lack_data(studies: list[Study], facts: dict[str, Fac
     outcomes = Counter(evaluate_study(study, fact, codes, NOW)[0] for study in studies for fact in facts.values())
     assert outcomes["unknown"] >= 20
     assert outcomes["not-met"] > outcomes["unknown"] > outcomes["met"]
+
+
+# --- the scripts ------------------------------------------------------------------------------------------------------
+
+SCRIPTS = sorted(path for path in (ROOT / "examples" / "curl").glob("*.sh") if path.name != "fhir.sh")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on a free port that holds the trials and a few patients; ended by its process id."""
+    if not (shutil.which("curl") and shutil.which("bash")):
+        pytest.skip("the scripts need bash and curl")
+    folder = tmp_path_factory.mktemp("served")
+    write(folder / "cohort", 6, 20260101)
+    store = f"sqlite:///{folder / 'fhir.db'}"
+    assert main(["load", str(ROOT / "examples" / "trials"), str(folder / "cohort"), "--store", store]) == 0
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "fhir_server.cli",
+        "serve",
+        "--port",
+        str(port),
+        "--store",
+        store,
+        "--auth",
+        "open",
+    ]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as server:
+        try:
+            for _ in range(200):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            else:
+                pytest.fail((folder / "log").read_text())
+            yield f"http://127.0.0.1:{port}/fhir"
+        finally:
+            server.terminate()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_gets_an_answer_again_and_again(served: str, script: Path) -> None:
+    for _ in range(2):
+        run = subprocess.run(
+            ["bash", str(script)], env={**os.environ, "FHIR_BASE": served}, capture_output=True, text=True, timeout=60
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert '"OperationOutcome"' not in run.stdout
+        assert run.stdout.startswith("{")
+
+
+def test_a_script_fails_when_the_server_refuses(served: str) -> None:
+    script = ROOT / "examples" / "curl" / "read.sh"
+    run = subprocess.run(
+        ["bash", str(script), "nobody"], env={**os.environ, "FHIR_BASE": served}, capture_output=True, text=True
+    )
+    assert run.returncode != 0
+    assert '"OperationOutcome"' in run.stdout
+
+
+def test_the_readme_names_every_script_and_trial() -> None:
+    readme = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in SCRIPTS if f"curl/{path.name}" not in readme] == []
+    named = set(re.findall(r"`([a-z0-9-]+)`", readme))
+    assert {path.stem for path in TRIALS if not path.stem.startswith("0-")} <= named
 
 
 # --- end to end -------------------------------------------------------------------------------------------------------
