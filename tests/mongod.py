@@ -56,7 +56,7 @@ def binary() -> str | None:
 class MongoServer:
     """A server under test: ours (a child process with a temporary folder) or the one that MONGODB_URI names."""
 
-    def __init__(self, program: str | None, replica_set: bool = True, cache_gb: float = 0.25, port: int = 0) -> None:
+    def __init__(self, program: str | None, replica_set: bool = True, cache_gb: float = 1.0, port: int = 0) -> None:
         self._program, self._replica_set, self._cache_gb = program, replica_set, cache_gb
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.mkdtemp(prefix="fhir-server-mongod-") if program else ""
@@ -136,7 +136,7 @@ class MongoServer:
         return log.read_text(errors="replace")[-2000:] if log.exists() else "no log"
 
 
-def start(replica_set: bool = True, cache_gb: float = 0.25) -> MongoServer:
+def start(replica_set: bool = True, cache_gb: float = 1.0) -> MongoServer:
     """A running server that takes writes, stopped at exit at the latest. Raises Unavailable when there is none.
 
     `replica_set=False` starts a standalone mongod, which the store must refuse.

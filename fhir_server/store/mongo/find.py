@@ -48,7 +48,7 @@ class Search:
         joins = [*self.plan.joins, *late]
         sort: Document = {"$sort": dict(self.order)}
         first: Document = {"$match": self.match(after)}
-        project: Document = {"$project": {**COLUMNS, **{name: 1 for name, _ in self.order if name != "_id"}}}
+        project: Document = {"$project": {**COLUMNS, **{name: 1 for name, _ in self.order}}}
         if not self.computed:  # sorting first leaves the order to an index; the joins stop at the limit
             return [first, sort, *joins, {"$limit": limit}, project]
         page = _after(self.order, after)

@@ -122,12 +122,17 @@ def _within(shape: Shape, asked: dict[str, list[tuple[str, Any]]], equal: dict[s
         break
     if told == len(asked) and len(prefix) <= KEPT:
         return Within(prefix, after(prefix), None)
-    regex = "^" + re.escape(shape.prefix) + TAB.join(_pattern(asked.get(name, [])) for name in shape.names) + r"\z"
+    regex = "^" + literal(shape.prefix) + TAB.join(_pattern(asked.get(name, [])) for name in shape.names) + r"\z"
     return Within(prefix[:KEPT], after(prefix[:KEPT]), regex)
 
 
+def literal(text: str) -> str:
+    """A regular expression for exactly this text; MongoDB takes no NUL in it."""
+    return re.escape(text).replace("\0", r"\x00")
+
+
 def _pattern(tests: list[tuple[str, Any]]) -> str:
-    patterns = [_one_pattern(operator, re.escape(escape(value))) for operator, value in tests]
+    patterns = [_one_pattern(operator, literal(escape(value))) for operator, value in tests]
     if len(patterns) < 2:
         return patterns[0] if patterns else ANY
     return "".join(f"(?={pattern}(?:{TAB}|\\z))" for pattern in patterns) + ANY

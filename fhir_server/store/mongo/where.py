@@ -4,7 +4,6 @@ Each `Is` is a condition on one element of one array, so one entry meets all its
 of what it finds while that is little, and a `$lookup` per candidate once it is more than FEW: never an unbounded list.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of
 from fhir_server.store.mongo.expand import exact_keys
 from fhir_server.store.mongo.join import chain_join, has_join, references_to, targets_of
-from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, range_tests
+from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, literal, range_tests
 
 FEW = 1000  # resources that a chain may find and still become a $in (2 keys each, some 100 KB)
 NEVER: Document = {"_id": {"$in": []}}
@@ -169,7 +168,7 @@ def text_filter(name: str, operator: str, value: str) -> Document:
     """A test on a plain text field."""
     if operator in COMPARE:
         return {name: {COMPARE[operator]: value}}
-    return {name: {"$regex": ("^" if operator == "prefix" else "") + re.escape(value)}}
+    return {name: {"$regex": ("^" if operator == "prefix" else "") + literal(value)}}
 
 
 def entry_filter(shape: Shape, found: Exact | Within, tests: tuple[Any, ...]) -> Document:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pymongo import InsertOne, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
@@ -176,6 +176,10 @@ async def transact(
             async with lane:
                 return await _attempt(database, big, work, careful)
         except PyMongoError as error:
+            if _too_large(error):
+                raise TooLarge(
+                    "The transaction does not fit MongoDB's cache: split it, or give mongod more."
+                ) from error
             if not _clash(error):
                 raise
             careful = careful or _duplicate(error)
@@ -219,8 +223,17 @@ def _clash(error: PyMongoError) -> bool:
     return error.has_error_label("TransientTransactionError") or _duplicate(error)
 
 
+def _codes(error: PyMongoError) -> set[int]:
+    if isinstance(error, BulkWriteError):
+        return {problem["code"] for problem in (error.details or {}).get("writeErrors", ())}
+    return {error.code} if isinstance(error, OperationFailure) and error.code is not None else set()
+
+
 def _duplicate(error: PyMongoError) -> bool:
     """Another writer created the same resource (or lock) first; run again, the work sees it."""
-    if isinstance(error, BulkWriteError):
-        return any(problem["code"] == 11000 for problem in (error.details or {}).get("writeErrors", ()))
-    return isinstance(error, DuplicateKeyError)
+    return 11000 in _codes(error)
+
+
+def _too_large(error: PyMongoError) -> bool:
+    """TransactionTooLarge, TransactionTooLargeForCache, or a document over 16 MB."""
+    return not _codes(error).isdisjoint((257, 388, 10334)) or isinstance(error, DocumentTooLarge)

@@ -1,0 +1,128 @@
+"""MongoDB alone: every chain as a `$lookup`, every resource with overflow documents, and text cut in the index."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from fhir_server.search.predicate import EVERYTHING, And, Chain, Has, Is, Not, Or, Param
+from fhir_server.store.mongo import MongoStore, large, open_mongo, where
+from fhir_server.store.mongo import document as documents
+from fhir_server.store.seam import Change, Query, Tx
+from tests import mongod
+from tests.store import predicate_test
+from tests.store.predicate_test import agree
+
+NAME, CODE, URI = Param("name", "string"), Param("code", "token"), Param("url", "uri")
+SUBJECT = Param("subject", "reference")
+pytestmark = pytest.mark.mongo
+
+
+@pytest.fixture
+async def mongo_store(mongo: mongod.MongoServer, request: pytest.FixtureRequest) -> AsyncIterator[MongoStore]:
+    """An empty MongoDB store."""
+    store = await open_mongo(mongo.uri(f"m{abs(hash(request.node.name)):x}"))
+    yield store
+    await store.database.client.drop_database(store.database.resource.database.name)
+    await store.close()
+
+
+async def test_agrees_when_every_chain_is_a_join(mongo_store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(where, "FEW", 0)
+    monkeypatch.setattr(predicate_test, "EXAMPLES", 150)
+    await agree(mongo_store)
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+async def test_agrees_when_every_resource_overflows(
+    mongo_store: MongoStore, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(large, "MOST_ENTRIES", 2)
+    monkeypatch.setattr("fhir_server.store.mongo.write.MOST_ENTRIES", 2)
+    monkeypatch.setattr(where, "FEW", few)
+    monkeypatch.setattr(predicate_test, "EXAMPLES", 100)
+    await agree(mongo_store)
+    assert await mongo_store.database.overflow.estimated_document_count() > 60
+
+
+async def save(store: MongoStore, *changes: Change) -> None:
+    async def work(tx: Tx) -> None:
+        for change in changes:
+            await tx.write(change)
+
+    await store.transact(work)
+
+
+async def found(store: MongoStore, *wanted: Any, type: str = "Basic") -> list[str]:
+    return [row.id for row in (await store.search(Query((type,), And(wanted)))).rows]
+
+
+async def test_long_and_odd_text_is_compared_whole(mongo_store: MongoStore) -> None:
+    long, longer = "é" * 500 + "a", "é" * 500 + "b"
+    odd = "tab\tnul\x00one\x01two\x02.*|(\\"
+    values = [long, longer, odd, "\U0010ffff", "x\n"]
+    for number, text in enumerate(values):
+        entries = ((NAME, text, text.upper()), (CODE, text, text), (URI, text))
+        await save(mongo_store, Change("Basic", str(number), 1, 0, "PUT", b"{}", entries))
+    for number, text in enumerate(values):
+        for param, field in ((NAME, "norm"), (CODE, "code"), (CODE, "system"), (URI, "uri")):
+            assert await found(mongo_store, Is(param, ((field, "=", text),))) == [str(number)], (param, field)
+            for operator in ("prefix", "contains"):
+                assert await found(mongo_store, Is(param, ((field, operator, text),))) == [str(number)]
+    assert await found(mongo_store, Is(URI, (("uri", "prefix", "é" * 400),))) == ["0", "1"]
+    assert await found(mongo_store, Is(NAME, (("exact", "contains", "ÉB"),))) == ["1"]
+    assert await found(mongo_store, Is(CODE, (("code", "prefix", "é" * 500), ("code", "contains", "b")))) == ["1"]
+
+
+async def test_one_of_many_subjects_and_codes_is_found_by_both(
+    mongo_store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MOST_PAIRS", 2)
+    a, b = ((SUBJECT, "Patient", id, "", "") for id in "ab")
+    await save(
+        mongo_store,
+        Change("Basic", "few", 1, 0, "PUT", b"{}", (a, (CODE, "s", "x"), (CODE, "s", "y"))),
+        Change("Basic", "many", 1, 0, "PUT", b"{}", (a, b, (CODE, "s", "x"), (CODE, "t", "z"))),
+    )
+
+    def both(subject: str, *codes: str) -> tuple[Any, Any]:
+        pinned = Is(SUBJECT, (("type", "=", "Patient"), ("id", "=", subject)))
+        return pinned, Or(tuple(Is(CODE, (("code", "=", code),)) for code in codes))
+
+    assert await found(mongo_store, *both("a", "x")) == ["few", "many"]
+    assert await found(mongo_store, *both("a", "y")) == ["few"]
+    assert await found(mongo_store, *both("b", "y", "z")) == ["many"]
+    assert await found(mongo_store, *both("b", "y")) == []
+
+
+async def test_a_group_of_200_000_members(mongo_store: MongoStore) -> None:
+    member, patient = Param("member", "reference"), Param("name", "string")
+    count = 200_000
+    body = b"[" + b",".join(b'{"entity":{"reference":"Patient/p%06d"}}' % n for n in range(count)) + b"]"
+
+    def group(version: int, first: int) -> Change:
+        entries = tuple((member, "Patient", f"p{n:06}", "", "") for n in range(first, count))
+        return Change("Group", "g", version, version, "PUT", body, entries)
+
+    await save(mongo_store, group(1, 0))
+    await save(mongo_store, Change("Patient", "p199999", 1, 0, "PUT", b"{}", ((patient, "ann", "Ann"),)))
+    last = Is(member, (("type", "=", "Patient"), ("id", "=", "p199999")))
+    first = Is(member, (("type", "=", "Patient"), ("id", "=", "p000000")))
+    ann = Is(patient, (("norm", "=", "ann"),))
+    assert await found(mongo_store, last, type="Group") == ["g"]
+    assert await found(mongo_store, first, Not(Not(last)), type="Group") == ["g"]
+    assert await found(mongo_store, Chain(member, "Patient", ann), type="Group") == ["g"]
+    assert await found(mongo_store, Has("Group", member, EVERYTHING), type="Patient") == ["p199999"]
+    read = await mongo_store.read("Group", "g", last)
+    assert read is not None
+    assert read.body == body
+    await save(mongo_store, group(2, 1))
+    assert await found(mongo_store, first, type="Group") == []
+    assert await found(mongo_store, last, type="Group") == ["g"]
+    await save(mongo_store, Change("Group", "g", 3, 3, "DELETE", b"", ()))
+    assert await found(mongo_store, last, type="Group") == []
+    assert await found(mongo_store, Has("Group", member, EVERYTHING), type="Patient") == []
+    assert await mongo_store.database.overflow.estimated_document_count() == 0
+    older = await mongo_store.read("Group", "g", EVERYTHING, version=1)
+    assert older is not None
+    assert older.body == body
