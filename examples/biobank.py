@@ -29,11 +29,11 @@ def specimens(random: Random, key: str, patient: Resource, tumour: Tumour, biops
     made = [biopsy]
     if not marrow:
         made.append(_derived(key, "block", biopsy, TISSUE, biopsied + timedelta(days=1), "Embedding in paraffin", ROOM))
+    parent = made[-1]
+    frozen = biopsied + timedelta(days=2)
     for number in range(1, random.randint(1, 3) + 1):
-        made.append(
-            _derived(key, f"aliquot-{number}", made[-1] if number == 1 else made[1 - marrow], TISSUE,
-                     biopsied + timedelta(days=2), "Sectioning and snap freezing", MINUS_80)
-        )  # fmt: skip
+        step = "Sectioning and snap freezing"
+        made.append(_derived(key, f"aliquot-{number}", parent, TISSUE, frozen, step, MINUS_80))
     drawn = biopsied + timedelta(days=random.randint(0, 10))
     blood = _specimen(key, "blood", patient, BLOOD, drawn, volume=10)
     made.append(blood)

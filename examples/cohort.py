@@ -57,6 +57,7 @@ def _patient(random: Random, number: int) -> list[Resource]:
     who = person(random, key, number + 1, AS_OF, ages, tumour.sex, may_die=not textbook)
     patient = who.patient
     age = (AS_OF - who.born).days * 4 // 1461
+    last = who.died or AS_OF  # nothing is observed or given afterwards
     hospital = care.hospital_of(random, who, age)
     # A child is diagnosed within its own lifetime.
     diagnosed = AS_OF - timedelta(days=random.randint(120, min(1400, max(150, (AS_OF - who.born).days - 60))))
@@ -75,8 +76,8 @@ def _patient(random: Random, number: int) -> list[Resource]:
     made += care.procedures(random, key, patient, tumour, cancer[0], diagnosed)
     made += samples
     made += genomics.genomic_report(random, key, patient, tumour, samples[0], reported, textbook)
-    made += clinical.performance(random, key, patient, age, hospital, AS_OF, textbook)
-    made += clinical.medications(random, key, patient, tumour, cancer[0], hospital, diagnosed, AS_OF, textbook)
+    made += clinical.performance(random, key, patient, age, hospital, last, textbook)
+    made += clinical.medications(random, key, patient, tumour, cancer[0], hospital, diagnosed, last, textbook)
     made += decisions
     if kind in consents.TRIALS_PERMITTED and random.random() < 0.6:
         made.append(care.pre_registration(patient, date.fromisoformat(decisions[0]["dateTime"][:10]), decisions[0]))

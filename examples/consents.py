@@ -43,7 +43,7 @@ def draw(random: Random) -> str:
 
 def consents(random: Random, key: str, kind: str, person: Person, as_of: date) -> list[Resource]:
     """The Consents of a person who decided as `kind` says: none, one, or two that contradict each other."""
-    signed = as_of - timedelta(days=random.randint(40, 500))
+    signed = (person.died or as_of) - timedelta(days=random.randint(40, 500))
     if kind == "none":
         return []
     research = _consent(f"{key}-consent", person, "research", RESEARCH_POLICY, signed, _provision(kind, signed, as_of))
