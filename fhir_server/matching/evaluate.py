@@ -24,6 +24,7 @@ from fhir_server.matching.variants import has_variant
 from fhir_server.terminology.codes import Concept, Terminology, relation
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_TUMOURS = frozenset({"http://oncotree.mskcc.org", "https://participation.example/fhir/CodeSystem/diagnosis-group"})
 
 
 class Judged(NamedTuple):
@@ -100,6 +101,7 @@ def _relate(terminology: Terminology, have: tuple[Concept, ...], want: tuple[Con
 def _diagnosis(test: HasDiagnosis, facts: Facts, terminology: Terminology) -> Finding:
     unclear: Finding | None = None
     others: list[Diagnosis] = []
+    tumour = _tumour(terminology, test.concepts)
     for diagnosis in facts.diagnoses:
         source = diagnosis.source
         match _relate(terminology, diagnosis.concepts, test.concepts):
@@ -110,7 +112,7 @@ def _diagnosis(test: HasDiagnosis, facts: Facts, terminology: Terminology) -> Fi
             case "broader":
                 text = f"{diagnosis.name}{dated(source)} is recorded less exactly than {test.text} asks"
                 unclear = unclear or Finding("unknown", text, (source.reference,), "Record the subtype")
-            case "other":
+            case "other" if tumour and (diagnosis.cancer or _tumour(terminology, diagnosis.concepts)):
                 others.append(diagnosis)
             case None if diagnosis.cancer:
                 text = f"{diagnosis.name}{dated(source)} cannot be compared with {test.text}"
@@ -123,6 +125,11 @@ def _diagnosis(test: HasDiagnosis, facts: Facts, terminology: Terminology) -> Fi
     return Finding(
         "unknown", f"No diagnosis on file can be compared with {test.text}", (), "Record the cancer diagnosis"
     )
+
+
+def _tumour(terminology: Terminology, concepts: tuple[Concept, ...]) -> bool:
+    """Whether it is a tumour: only tumours exclude one another, high blood pressure excludes nothing."""
+    return any(above.system in _TUMOURS for concept in concepts for above in terminology.closure(concept))
 
 
 def _age(test: OfAge, facts: Facts, today: date) -> Finding:

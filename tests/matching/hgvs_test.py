@@ -43,7 +43,9 @@ def test_spellings_have_one_form(text: str, change: str) -> None:
     assert variant is not None and variant.change == change
 
 
-@pytest.mark.parametrize("text", "V600E|p.|p.?|p.=|p.Val600=|p.V600|p.V600V|EGFR|p.[V600E;K601E]|c.?|c.1802=|".split("|"))
+@pytest.mark.parametrize(
+    "text", "V600E|p.|p.?|p.=|p.Val600=|p.V600|p.V600V|EGFR|p.[V600E;K601E]|c.?|c.1802=|".split("|")
+)
 def test_what_is_not_one_certain_change_is_refused(text: str) -> None:
     assert parse(text) is None
 
