@@ -2,7 +2,7 @@
 
 import re
 from calendar import monthrange
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 DAY = 86_400_000_000
@@ -10,16 +10,17 @@ SECOND = 1_000_000
 PAST = -62_135_596_800_000_000  # 0001-01-01: where a period without a start begins
 FUTURE = 253_402_300_800_000_000  # 10000-01-01: where a period without an end ends
 
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_EPOCH = datetime(1970, 1, 1)
+_WIDTHS = (SECOND, 100_000, 10_000, 1000, 100, 10, 1)  # by the digits of a fraction
 _FORM = re.compile(
-    r"(?P<year>\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)"
-    r"(?:T(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d|60)(?:\.(?P<fraction>\d+))?)?"
+    r"\d{4}(?:-\d\d(?:-\d\d"
+    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d(?P<second>:(?:[0-5]\d|60)(?:\.(?P<fraction>\d{1,64}))?)?"
     r"(?P<zone>Z|[+-](?:0\d|1[0-4]):[0-5]\d)?)?)?)?",
     re.ASCII,
 )
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def bounds(text: str) -> tuple[int, int]:
     """The range [low, high) that a date, dateTime, instant or search date covers, in microseconds since 1970 UTC.
 
@@ -29,20 +30,27 @@ def bounds(text: str) -> tuple[int, int]:
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(f"{text[:40]!r} is not a date such as 2026, 2026-03, 2026-03-09 or 2026-03-09T10:00:00Z")
-    year, month, day, hour, minute, second, fraction, zone = found.groups()
-    first = _day(int(year), int(month or 1), int(day or 1))
-    if hour is None:
-        return first * DAY, (first + _days(int(year), month, day)) * DAY
-    low = first * DAY + (int(hour) * 3600 + int(minute) * 60 + int(second or 0)) * SECOND
+    if len(text) == 10:
+        low = _microseconds(datetime.fromisoformat(text))
+        return low, low + DAY
+    if len(text) < 10:
+        year, month = int(text[:4]), int(text[5:7] or 1)
+        last = month if text[5:] else 12
+        end = _microseconds(datetime(year, last, 1)) + monthrange(year, last)[1] * DAY
+        return _microseconds(datetime(year, month, 1)), end
+    second, fraction, zone = found.groups()
+    # The first 16 characters are date, hour and minute; a leap second must stay outside of datetime.
+    low = _microseconds(datetime.fromisoformat(text[:16]))
     if zone and zone != "Z":
-        offset = (int(zone[1:3]) * 3600 + int(zone[4:6]) * 60) * SECOND
+        offset = (int(zone[1:3]) * 60 + int(zone[4:6])) * 60 * SECOND
         low += offset if zone[0] == "-" else -offset
     if second is None:
         return low, low + 60 * SECOND
+    low += int(second[1:3]) * SECOND
     if fraction is None:
         return low, low + SECOND
     low += int(fraction[:6].ljust(6, "0"))
-    return low, low + 10 ** (6 - min(len(fraction), 6))
+    return low, low + _WIDTHS[min(len(fraction), 6)]
 
 
 def instant(us: int) -> str:
@@ -53,13 +61,6 @@ def instant(us: int) -> str:
     return f"{whole.rjust(19, '0')}.{fraction}Z"
 
 
-def _day(year: int, month: int, day: int) -> int:
-    return date(year, month, day).toordinal() - _EPOCH_DAY
-
-
-def _days(year: int, month: str | None, day: str | None) -> int:
-    if day:
-        return 1
-    if month:
-        return monthrange(year, int(month))[1]
-    return 366 if monthrange(year, 2)[1] == 29 else 365
+def _microseconds(when: datetime) -> int:
+    gap = when - _EPOCH
+    return (gap.days * 86_400 + gap.seconds) * SECOND

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 _LOCAL = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?", re.ASCII)
 
+CACHED = 200  # longer texts are not kept, so that the cache stays small whatever comes
+
 
 class Reference(NamedTuple):
     """A parsed reference: type and id (and perhaps a version) when it is local, otherwise only the url as written.
@@ -24,10 +26,14 @@ class Reference(NamedTuple):
         return self.type != ""
 
 
-@lru_cache(maxsize=65_536)
 def parse(text: str, base: str) -> Reference:
     """Read a reference: local if it is `Type/id[/_history/version]`, alone or under our `base` URL; else a url."""
-    path = text[len(base) :].lstrip("/") if base and text.startswith(base) and text[len(base) :][:1] == "/" else text
+    return _parse(text, base) if len(text) <= CACHED else _parse.__wrapped__(text, base)
+
+
+@lru_cache(maxsize=16_384)
+def _parse(text: str, base: str) -> Reference:
+    path = text[len(base) + 1 :] if base and text.startswith(base + "/") else text
     found = _LOCAL.fullmatch(path)
     if found is None:
         return Reference("", "", "", text)

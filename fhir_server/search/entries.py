@@ -22,6 +22,8 @@ Values = Callable[[Any], tuple[Fields, ...]]
 LARGEST = sys.float_info.max
 # Strings are indexed and compared up to this many characters.
 LONGEST = 1000
+# Names and places repeat; longer texts do not and would fill memory.
+CACHED = 64
 CURRENCY = "urn:iso:std:iso:4217"
 
 
@@ -35,9 +37,13 @@ def values(kind: str, type: str, element: Element | None, base: str) -> Values |
     return VALUES.get((kind, type))
 
 
-@lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
     """Text as string searches compare it: no case, no accents, single spaces."""
+    return _fold(text) if len(text) <= CACHED else _fold.__wrapped__(text)
+
+
+@lru_cache(maxsize=16_384)
+def _fold(text: str) -> str:
     if not text.isascii():
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
     return " ".join(text.lower().split())
