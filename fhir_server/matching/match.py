@@ -23,12 +23,12 @@ class MatchSummary:
     pairs: int = 0  # evaluated
     candidates: int = 0
     potential: int = 0
-    ineligible: int = 0  # candidates of earlier runs that no longer fit
+    retracted: int = 0  # candidates of earlier runs that no longer fit: ineligible
     withdrawn: int = 0  # candidates of earlier runs without consent today
     written: int = 0  # pairs created or changed
     unchanged: int = 0  # pairs that were stored like this already
     untouched: int = 0  # pairs that a person keeps
-    unfinished: list[str] = field(default_factory=list)  # patients whose record kept changing under the run
+    unfinished: int = 0  # patients whose record kept changing under the run
     refused: list[tuple[str, str]] = field(default_factory=list)  # study id, why it was not matched
     problems: list[tuple[str, str]] = field(default_factory=list)  # study id, what a curator must mend
 
@@ -77,7 +77,7 @@ async def _finish(server: Server, scope: Scope, case: Case, summary: MatchSummar
             continue
         _count(summary, case, written, removed)
         return
-    summary.unfinished.append(case.patient)
+    summary.unfinished += 1
 
 
 async def _again(server: Server, scope: Scope, patient: str) -> Case | None:
@@ -91,7 +91,7 @@ def _count(summary: MatchSummary, case: Case, written: int, removed: int) -> Non
     summary.pairs += case.pairs
     summary.candidates += statuses.count("candidate")
     summary.potential += statuses.count("potential-candidate")
-    summary.ineligible += statuses.count("ineligible")
+    summary.retracted += statuses.count("ineligible")
     summary.withdrawn += statuses.count("withdrawn")
     summary.written += written
     summary.unchanged += len(statuses) - written - removed

@@ -40,11 +40,13 @@ LETTERS = {one: three for three, one in RESIDUES.items()}
 )
 def test_spellings_have_one_form(text: str, change: str) -> None:
     variant = parse(text)
-    assert variant is not None and variant.change == change
+    assert variant is not None
+    assert variant.change == change
 
 
 @pytest.mark.parametrize(
-    "text", "V600E|p.|p.?|p.=|p.Val600=|p.V600|p.V600V|EGFR|p.[V600E;K601E]|c.?|c.1802=|".split("|")
+    "text",
+    ["", "V600E", "p.", "p.?", "p.=", "p.Val600=", "p.V600", "p.V600V", "EGFR", "p.[V600E;K601E]", "c.?", "c.1="],
 )
 def test_what_is_not_one_certain_change_is_refused(text: str) -> None:
     assert parse(text) is None
@@ -52,9 +54,11 @@ def test_what_is_not_one_certain_change_is_refused(text: str) -> None:
 
 def test_reference_and_gene_are_kept_without_version() -> None:
     variant = parse("NP_005219.2:p.Leu858Arg")
-    assert variant is not None and (variant.reference, variant.gene, variant.start) == ("NP_005219", None, 858)
+    assert variant is not None
+    assert (variant.reference, variant.gene, variant.start) == ("NP_005219", None, 858)
     named = parse("H3-3A p.Lys28Met")
-    assert named is not None and (named.reference, named.gene, named.change) == (None, "H3-3A", "K28M")
+    assert named is not None
+    assert (named.reference, named.gene, named.change) == (None, "H3-3A", "K28M")
 
 
 @given(st.sampled_from(sorted(LETTERS)), st.integers(1, 40_000), st.sampled_from(sorted(LETTERS)))
@@ -66,8 +70,12 @@ def test_three_and_one_letter_forms_agree(before: str, position: int, after: str
 
 def test_a_short_frameshift_accepts_any_end_but_not_the_reverse() -> None:
     short, long, other = parse("p.R97fs"), parse("p.Arg97ProfsTer23"), parse("p.R98Pfs*2")
-    assert short and long and other
-    assert same_change(short, long) and not same_change(long, short) and not same_change(short, other)
+    assert short is not None
+    assert long is not None
+    assert other is not None
+    assert same_change(short, long)
+    assert not same_change(long, short)
+    assert not same_change(short, other)
 
 
 @given(st.text(max_size=40))

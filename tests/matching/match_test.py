@@ -1,7 +1,6 @@
 """Matching on real stores: what is written, what is left alone, what is taken back."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,12 +10,14 @@ from fhir_server.fhir.definitions import load as definitions
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.draft import change, draft
 from fhir_server.matching.candidates import pair_id
+from fhir_server.matching.judge import Case
 from fhir_server.matching.match import MatchSummary, match
+from fhir_server.matching.settle import settle
 from fhir_server.search.index import indexer
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import Settings
-from fhir_server.store.seam import Query, Store, Tx
+from fhir_server.store.seam import Change, Query, Store, Tx
 from fhir_server.validation.structure import validator
 from tests.matching import world as w
 from tests.matching.consent_test import HRESCH, NOW
@@ -30,7 +31,7 @@ WRITTEN = ("ResearchSubject", "GuidanceResponse", "Provenance")
 
 
 class Clock:
-    """A clock that moves a day at each look, so that a run never sees the time of another."""
+    """A clock that moves a minute at each look, so that a run never sees the time of another."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -42,18 +43,16 @@ class Clock:
 
 @pytest.fixture
 def server(store: Store) -> Server:
-    given: dict[str, Any] = {
-        "settings": SETTINGS,
-        "definitions": definitions(),
-        "terminology": TERMS,
-        "store": store,
-        "index": INDEX,
-        "validate": VALIDATE,
-        "clock": Clock(),
-        "new_id": lambda: "new",
-    }
-    others = {field.name: None for field in fields(Server) if field.name not in given}
-    return Server(**given, **others)
+    return Server(
+        settings=SETTINGS,
+        definitions=definitions(),
+        terminology=TERMS,
+        store=store,
+        index=INDEX,
+        validate=VALIDATE,
+        clock=Clock(),
+        new_id=lambda: "new",
+    )
 
 
 async def put(server: Server, *resources: w.Resource) -> None:
@@ -81,7 +80,7 @@ async def versions(server: Server) -> dict[tuple[str, str], int]:
 
 async def status(server: Server) -> str | None:
     subject = await get(server, "ResearchSubject")
-    return subject and subject["status"]
+    return None if subject is None else str(subject["status"])
 
 
 async def setup(server: Server, *more: w.Resource, leave_out: Sequence[str] = ()) -> MatchSummary:
@@ -168,7 +167,7 @@ async def test_a_criterion_that_fails_now_makes_it_ineligible_without_deleting(s
     await setup(server)
     await put(server, w.ecog("p-ecog", 3))
     summary = await match(server)
-    assert (summary.ineligible, summary.candidates) == (1, 0)
+    assert (summary.retracted, summary.candidates) == (1, 0)
     assert await status(server) == "ineligible"
     guidance = await get(server, "GuidanceResponse")
     assert guidance is not None
@@ -237,7 +236,7 @@ async def test_a_study_that_closes_takes_its_candidates_back(server: Server) -> 
     study, _ = w.worked_example()
     await put(server, {**study, "status": "closed-to-accrual"})
     summary = await match(server)
-    assert (summary.studies, summary.ineligible) == (0, 1)
+    assert (summary.studies, summary.retracted) == (0, 1)
     assert await status(server) == "ineligible"
 
 
@@ -276,12 +275,7 @@ async def test_a_candidate_that_a_person_deleted_stays_deleted(server: Server) -
     async def delete(tx: Tx) -> None:
         row = await tx.read("ResearchSubject", ID)
         assert row is not None
-        await tx.write(row_change(row.version + 1))
-
-    def row_change(version: int) -> Any:
-        from fhir_server.store.seam import Change
-
-        return Change("ResearchSubject", ID, version, NOW, "DELETE", b"", ())
+        await tx.write(Change("ResearchSubject", ID, row.version + 1, NOW, "DELETE", b"", ()))
 
     await server.store.transact(delete)
     summary = await match(server)
@@ -350,18 +344,16 @@ async def test_groups_apart_and_medications_apart_are_read(server: Server) -> No
 
 
 async def test_a_consent_revoked_while_matching_runs_is_obeyed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fhir_server.matching import match as module
+    calls = 0
 
-    original, calls = module.settle, 0
-
-    async def revoke_first(server: Server, case: Any) -> tuple[int, int]:
+    async def revoke_first(server: Server, case: Case) -> tuple[int, int]:
         nonlocal calls
         calls += 1
         if calls == 1:
             await put(server, w.consent("yes", status="inactive"))
-        return await original(server, case)
+        return await settle(server, case)
 
-    monkeypatch.setattr(module, "settle", revoke_first)
+    monkeypatch.setattr("fhir_server.matching.match.settle", revoke_first)
     summary = await setup(server)
     assert (calls, summary.permitted, summary.candidates) == (2, 0, 0)
     assert set(await versions(server)) <= {("Device", "trial-matcher")}
