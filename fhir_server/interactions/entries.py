@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from fhir_server.fhir import bundle, codec
 from fhir_server.fhir.codec import Resource
-from fhir_server.fhir.outcome import refuse
+from fhir_server.fhir.outcome import FhirError, refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import query_pairs
 from fhir_server.interactions.draft import instant
@@ -42,18 +42,25 @@ def read_entry(server: Server, raw: Any, number: int) -> Entry:
     request = raw.get("request") if isinstance(raw, dict) else None
     if not isinstance(request, dict):
         raise refuse(400, "required", "An entry needs a request with method and url.", f"{at}.request")
-    for name, value in (*request.items(), ("fullUrl", raw.get("fullUrl", ""))):
-        if not isinstance(value, str) and name in _TEXTS:
-            raise refuse(400, "structure", f"{name} must be a string.", f"{at}.{name}")
-    method, url = request.get("method", ""), request.get("url", "")
-    path, _, query = url.removeprefix(server.settings.base).partition("?")
-    row, parts = arguments(server, SHAPES, method, unquote(path).strip("/"))
+    for name in _TEXTS:
+        if not isinstance(request.get(name, ""), str):
+            raise refuse(400, "structure", f"{name} must be a string.", f"{at}.request.{name}")
+    if not isinstance(raw.get("fullUrl", ""), str):
+        raise refuse(400, "structure", "fullUrl must be a string.", f"{at}.fullUrl")
     resource = raw.get("resource")
     if resource is not None and not isinstance(resource, dict):
         raise refuse(400, "structure", "The resource of an entry must be an object.", f"{at}.resource")
+    try:
+        path, _, query = request.get("url", "").removeprefix(server.settings.base).partition("?")
+        row, parts = arguments(server, SHAPES, request.get("method", ""), unquote(path).strip("/"))
+        pairs = tuple(pair for pair in query_pairs(query) if pair[0] not in ("_format", "_pretty"))
+    except FhirError as error:
+        raise refuse(error.status, error.issues[0].code, f"Entry {number}: {error}", at) from None
+    if row.body == "resource" and resource is None:
+        raise refuse(400, "required", f"Entry {number}: {row.method} needs a resource.", at)
     ask = Ask(
         **parts,
-        query=tuple(pair for pair in query_pairs(query) if pair[0] not in ("_format", "_pretty")),
+        query=pairs,
         resource=resource if row.body == "resource" else None,
         patch=_patch(resource, at) if row.body == "patch" else None,
         if_match=request.get("ifMatch"),
@@ -64,7 +71,7 @@ def read_entry(server: Server, raw: Any, number: int) -> Entry:
     return Entry(number, raw.get("fullUrl", ""), row, ask)
 
 
-_TEXTS = ("method", "url", "ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince", "fullUrl")
+_TEXTS = ("method", "url", "ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince")
 
 
 def _patch(resource: Resource | None, at: str) -> Any:

@@ -25,7 +25,8 @@ def arguments(
     if row is None:
         allowed = ", ".join(found.methods)
         raise refuse(405, "not-supported", f"{method[:20]!r} is not possible here: use {allowed}.", Allow=allowed)
-    given = dict(zip(found.names, [part for part in parts if part[:1] not in LITERAL], strict=True))
+    variable = [part for part in parts if part[:1] not in LITERAL] if found.names else ()
+    given = dict(zip(found.names, variable, strict=True))
     for name, value in given.items():
         if name == "id":
             if not ID.fullmatch(value):
