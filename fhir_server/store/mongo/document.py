@@ -25,7 +25,6 @@ from fhir_server.store.seam import Change, Stored
 Document = dict[str, Any]
 
 PINS = ("subject", "patient")  # parameters whose key leads the compartment keys
-PAIRED = ("code", "category")  # token parameters that are paired with it
 MOST_PAIRS = 64  # a resource with more pins times codes than this has the pair (pin, EVERY) instead
 EVERY = "*"
 DATE = Param("date", "date")
@@ -73,17 +72,22 @@ def index_fields(entries: Iterable[Entry]) -> Document:
             key = cut(key)
         if shape.family == "k":
             keys[key] = None
-            if shape.kind == "token" and param.code in PAIRED:
+            if shape.paired:
                 codes[key] = None
-            elif shape.kind == "reference" and entry[2]:
+        else:
+            ranges[shape.family].append(_range(shape, key, entry))
+        if shape.sort:
+            value = entry[shape.sort]
+        elif shape.kind == "reference":
+            if entry[2]:
                 if entry[3] or entry[4]:
                     keys[alias(param.code, entry[1], entry[2])] = None
                 if param.code in PINS:
                     pins[pin(param.code, entry[1], entry[2])] = None
+            value = f"{entry[1]}\t{entry[2] or entry[3]}"
         else:
-            ranges[shape.family].append(_range(shape, key, entry))
-        value = _sort_value(shape.kind, entry)
-        if value is not None:
+            continue
+        if lowest.setdefault(shape.prefix, value) != value:
             _widen(lowest, highest, shape.prefix, value)
     made: Document = {"k": list(keys), "s": lowest, "c": _compartment(pins, codes), **ranges}
     date = SHAPES[DATE].prefix
@@ -117,24 +121,9 @@ def _range(shape: Shape, key: str, entry: Entry) -> Document:
     return item
 
 
-def _sort_value(kind: str, entry: Entry) -> Any:
-    match kind:
-        case "token":
-            return entry[2]
-        case "date" | "number" | "quantity" | "string" | "uri":
-            return entry[1]
-        case "reference":
-            return f"{entry[1]}\t{entry[2] or entry[3]}"
-    return None
-
-
 def _widen(lowest: Document, highest: Document, name: str, value: Any) -> None:
-    have = lowest.get(name)
-    if have is None:
-        lowest[name] = value
-    elif value != have:
-        high = highest.get(name, have)
-        lowest[name], highest[name] = min(have, value), max(high, value)
+    have = lowest[name]
+    lowest[name], highest[name] = min(have, value), max(highest.get(name, have), value)
 
 
 _lock = threading.Lock()

@@ -17,6 +17,7 @@ LONGEST, KEPT = 400, 300  # characters: a longer key keeps its first 300 and a d
 MARKS = {"token": "=", "reference": "@", "string": "~", "uri": ":", "quantity": "+", "number": "%", "date": "#"}
 ORDER = {"token": "code system", "reference": "id type url version", "quantity": "code system unit",
          "string": "norm exact", "uri": "uri", "date": "", "number": ""}  # fmt: skip
+PAIRED = (Param("code", "token"), Param("category", "token"))  # tokens that the compartment index pairs with a subject
 ANY = f"[^{TAB}{CUT}]*"
 
 
@@ -29,6 +30,8 @@ class Shape(NamedTuple):
     names: tuple[str, ...]  # of the text fields, in packed order
     ranges: tuple[tuple[int, int], ...]  # (low, high) of each range component
     kind: str
+    paired: bool  # a token that the compartment index pairs with its subject (document.PAIRED)
+    sort: int  # position of the value that sorts; 0 for references and composites
 
 
 class _Shapes(dict[Param, Shape]):
@@ -48,7 +51,9 @@ def _shape(param: Param) -> Shape:
     ranges = tuple((places[at + "low"], places[at + "high"]) for at, _ in numbered if at + "low" in places)
     family = "d" if "date" in parts else "q" if ranges else "k"
     mark = MARKS[param.kind] if len(parts) == 1 else f"${param.kind}="
-    return Shape(param.code + mark, family, tuple(places[name] for name in names), names, ranges, param.kind)
+    text = tuple(places[name] for name in names)
+    sort = {"token": 2, "date": 1, "number": 1, "quantity": 1, "string": 1, "uri": 1}.get(param.kind, 0)
+    return Shape(param.code + mark, family, text, names, ranges, param.kind, param in PAIRED, sort)
 
 
 def pack(shape: Shape, entry: Entry) -> str:

@@ -7,9 +7,9 @@ the index goes on with the date: the newest readings of one kind of one patient 
 from typing import Any
 
 from fhir_server.search.predicate import Is, Or, Predicate
-from fhir_server.store.mongo.document import EVERY, PAIRED, PINS, Document, pair, pin
+from fhir_server.store.mongo.document import EVERY, PINS, Document, pair, pin
 from fhir_server.store.mongo.expand import exact_keys
-from fhir_server.store.mongo.pack import SHAPES, Exact, condition
+from fhir_server.store.mongo.pack import PAIRED, SHAPES, Exact, condition
 from fhir_server.store.mongo.where import Compiler
 
 MOST = 50  # keys that one scan merges
@@ -50,7 +50,7 @@ def _pin(part: Predicate) -> str | None:
 
 async def _pairs(compiler: Compiler, pinned: str, part: Predicate) -> list[str] | None:
     options = part.parts if isinstance(part, Or) else (part,)
-    if not options or not all(isinstance(one, Is) and one.param in _paired() for one in options):
+    if not options or not all(isinstance(one, Is) and one.param in PAIRED for one in options):
         return None
     keys: list[str] = []
     for one in options:
@@ -69,7 +69,3 @@ async def _pairs(compiler: Compiler, pinned: str, part: Predicate) -> list[str] 
         if len(keys) > MOST:
             return None
     return keys
-
-
-def _paired() -> set[tuple[str, str]]:
-    return {(code, "token") for code in PAIRED}
