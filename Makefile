@@ -12,6 +12,7 @@ SERVER := $(BIN)/fhir-server
 .PHONY: run test test-deep lint types format bench clean
 
 run: data/.loaded
+	@$(BIN)/python -m examples.welcome --host $(HOST) --port $(PORT) --store $(STORE)
 	@$(SERVER) serve --host $(HOST) --port $(PORT) --store $(STORE)
 
 test: lint types $(VENV)/.test
