@@ -57,6 +57,27 @@ def evaluate_study(
     return at_least(1, [result.outcome for result in results]), tuple(results)
 
 
+def fails(study: Study, facts: Facts, terminology: Terminology, now: int) -> bool:
+    """Whether no way into the study is open to the patient: the same answer, without reasons, ten times as fast."""
+    today = date.fromordinal(_EPOCH + now // DAY)
+    return all(_quick(way.root, facts, terminology, today) == "not-met" for way in study.alternatives)
+
+
+def _quick(node: Node, facts: Facts, terminology: Terminology, today: date) -> Outcome:
+    if isinstance(node, Leaf):
+        outcome = evaluate(node.test, facts, terminology, today).outcome
+        return negate(outcome) if node.exclude else outcome
+    met, possible = 0, len(node.parts)
+    for part in node.parts:
+        if met >= node.needed or possible < node.needed:
+            break
+        outcome = _quick(part, facts, terminology, today)
+        met += outcome == "met"
+        possible -= outcome == "not-met"
+    outcome = "met" if met >= node.needed else "unknown" if possible >= node.needed else "not-met"
+    return negate(outcome) if node.exclude else outcome
+
+
 def _node(node: Node, facts: Facts, terminology: Terminology, today: date, into: list[Judged]) -> Outcome:
     if isinstance(node, Leaf):
         finding = evaluate(node.test, facts, terminology, today)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fhir_server.access.consent import Decision, permits
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
 from fhir_server.matching.criteria import Study
-from fhir_server.matching.evaluate import evaluate_study
+from fhir_server.matching.evaluate import evaluate_study, fails
 from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.facts import Facts, facts_of
 from fhir_server.matching.genes import genes_of
@@ -14,6 +14,7 @@ from fhir_server.matching.records import Held, Versioned, held, medications, of_
 from fhir_server.server import Server
 
 PURPOSE = "CLINTRCH"
+_NOTHING = Held()
 _STATUS = {"met": "candidate", "unknown": "potential-candidate", "not-met": "ineligible"}
 
 
@@ -88,11 +89,13 @@ def _case(server: Server, scope: Scope, person: _Person, now: int) -> Case:
     wanted: list[Wanted] = []
     untouched = 0
     for study in open_:
-        pair = _evaluated(server, study, person, now)
-        before = person.held.get(pair.id, Held())
+        before = person.held.get(pair_id(study.id, person.id), _NOTHING) if person.held else _NOTHING
+        pair = _evaluated(server, study, person, before, now)
+        if pair is None:
+            continue
         if taken_by_person(before, person.subjects, study.id):
             untouched += pair.positive
-        elif pair.positive or before.ours:
+        else:
             wanted.append(pair)
     wanted += _taken_back(scope, person, {study.id for study in open_}, now)
     versions = frozenset((consent["id"], version) for consent, version in person.consents)
@@ -100,12 +103,13 @@ def _case(server: Server, scope: Scope, person: _Person, now: int) -> Case:
     return Case(person.id, person.facts is not None, pairs, untouched, tuple(wanted), person.held, versions, now)
 
 
-def _evaluated(server: Server, study: Study, person: _Person, now: int) -> Wanted:
+def _evaluated(server: Server, study: Study, person: _Person, before: Held, now: int) -> Wanted | None:
+    """What the pair should become; None when nothing is stored for it and nothing should be."""
     assert person.facts is not None
+    if not before.ours and fails(study, person.facts, server.terminology, now):
+        return None
     outcome, results = evaluate_study(study, person.facts, server.terminology, now)
     id = pair_id(study.id, person.id)
-    if outcome == "not-met" and id not in person.held:
-        return Wanted(study.id, person.id, _STATUS[outcome], {}, (), ())  # nothing will be written: skip the reasons
     sources = [f"ResearchStudy/{study.id}/_history/{study.version}"]
     sources += [group for result in results for group in result.groups]
     sources += [ref for result in results for judged in result.criteria for ref in judged.finding.evidence]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fhir_server.matching.criteria import Study, compile_study
-from fhir_server.matching.evaluate import evaluate_study
+from fhir_server.matching.evaluate import evaluate_study, fails
 from fhir_server.matching.finding import Outcome, at_least, negate
 from tests.matching import world as w
 from tests.matching.evaluate_test import NOW, TERMS, facts, read, years
@@ -34,7 +34,9 @@ def test_at_least_agrees_with_every_way_to_settle_the_unknowns(needed: int, valu
 
 
 def outcome(study: Study) -> Outcome:
-    return evaluate_study(study, facts(), TERMS, NOW)[0]
+    found = evaluate_study(study, facts(), TERMS, NOW)[0]
+    assert fails(study, facts(), TERMS, NOW) == (found == "not-met")  # the short way agrees with the long one
+    return found
 
 
 @pytest.mark.parametrize(
