@@ -1,8 +1,10 @@
 """The shape of the code: sizes, first sentences, and imports that go one way."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +67,7 @@ def test_a_module_of_the_specification_links_its_page(folder: str) -> None:
         (("sqlite3", "pymongo", "bson"), ("store",)),
         (("fastapi", "starlette"), ("rest", "auth", "portal", "app.py")),
         (("joserfc",), ("auth/jose.py",)),
-        (("uvicorn",), ("cli.py",)),
+        (("uvicorn",), ("commands/serve.py",)),
     ],
     ids=lambda value: value[0],
 )
@@ -77,6 +79,14 @@ def test_a_library_is_known_in_one_place(packages: tuple[str, ...], homes: tuple
             continue
         strangers += [f"{name} imports {module}" for module in imported(path) if module.split(".")[0] in packages]
     assert strangers == []
+
+
+def test_every_library_imported_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["mongo"]]
+    names = {re.split(r"[<>=;\[ ]", one)[0].lower().replace("-", "_") for one in declared}
+    found = {module.split(".")[0] for path in MODULES for module in imported(path)} - set(sys.stdlib_module_names)
+    assert found - names - {"fhir_server", "bson"} == set(), "bson comes with pymongo"
 
 
 def test_imports_go_one_way() -> None:

@@ -1,0 +1,44 @@
+"""Transaction bundles in any number: Synthea's with fresh ids where the shared data is, else the example cohort."""
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from examples.cohort import generate
+from fhir_server.fhir.codec import Resource, encode
+
+SHARED = Path(os.environ.get("FHIR_SERVER_SHARED_DATA", Path(__file__).parents[2] / "shared")) / "data"
+UUID = re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b")
+
+
+def name() -> str:
+    """Which bundles these are."""
+    return "Synthea" if _synthea() else "example cohort"
+
+
+def bundles() -> Iterator[tuple[bytes, int]]:
+    """Transaction bundles without end, each with the number of its resources."""
+    files = _synthea()
+    if not files:
+        for bundle in generate(1_000_000):
+            yield encode(bundle), len(bundle["entry"])
+    originals = [(path.read_bytes(), len(json.loads(path.read_bytes())["entry"])) for path in files]
+    for copy in itertools.count():
+        prefix = b"%08x" % copy
+        for text, count in originals:
+            yield UUID.sub(rb"%b\1" % prefix, text), count
+
+
+def genomic_observation() -> Resource:
+    """The richest variant Observation of the example cohort, without its id."""
+    entries = itertools.chain.from_iterable(bundle["entry"] for bundle in generate(20))
+    found = [entry["resource"] for entry in entries if entry["resource"]["resourceType"] == "Observation"]
+    resource = max(found, key=lambda one: len(one.get("component", ())))
+    return {key: value for key, value in resource.items() if key != "id"}
+
+
+def _synthea() -> list[Path]:
+    return sorted(SHARED.glob("synthea-r4-transactions/*.json"))
