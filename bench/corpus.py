@@ -12,6 +12,7 @@ from fhir_server.fhir.codec import Resource, encode
 
 SHARED = Path(os.environ.get("FHIR_SERVER_SHARED_DATA", Path(__file__).parents[2] / "shared")) / "data"
 UUID = re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b")
+VARIANT = "69548-6"  # LOINC: genetic variant assessment
 
 
 def name() -> str:
@@ -33,10 +34,11 @@ def bundles() -> Iterator[tuple[bytes, int]]:
 
 
 def genomic_observation() -> Resource:
-    """The richest variant Observation of the example cohort, without its id."""
+    """The variant Observation of the example cohort with the most components, without its id."""
     entries = itertools.chain.from_iterable(bundle["entry"] for bundle in generate(20))
-    found = [entry["resource"] for entry in entries if entry["resource"]["resourceType"] == "Observation"]
-    resource = max(found, key=lambda one: len(one.get("component", ())))
+    resources = [entry["resource"] for entry in entries if entry["resource"]["resourceType"] == "Observation"]
+    variants = [one for one in resources if one["code"]["coding"][0]["code"] == VARIANT]
+    resource = max(variants, key=lambda one: len(one.get("component", ())))
     return {key: value for key, value in resource.items() if key != "id"}
 
 
