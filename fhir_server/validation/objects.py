@@ -48,6 +48,8 @@ def object_check(table: Mapping[str, Property], rules: Rules) -> Check:
             entry = get(key)
             if entry is None:
                 found = _note(found, [_unknown(key, rules, table)])
+                if len(found) >= LIMIT:
+                    return found
                 continue
             check_item, mark, many, place = entry
             if not many:

@@ -1,6 +1,7 @@
 """The formats of R4's primitive types. https://hl7.org/fhir/R4/datatypes.html#primitive
 
-The patterns are the specification's; `isprintable` decides the common case of a text without a pattern search.
+The patterns are the specification's, where \\s is the white space of XML: space, tab, CR, LF. `isprintable` decides the
+common case of a text without a pattern search.
 """
 
 import re
@@ -25,10 +26,13 @@ _time = re.compile(_CLOCK).fullmatch
 _id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 _oid = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_code = re.compile(r"[^\s]+(?:\s[^\s]+)*").fullmatch
-_uri = re.compile(r"\S+").fullmatch
+_code = re.compile(r"[^\s]+(?:\s[^\s]+)*", re.ASCII).fullmatch
+_uri = re.compile(r"\S+", re.ASCII).fullmatch
 _base64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
-_space = re.compile(r"\s+")
+# The published pattern, without its exponential search, and with padding at the end only.
+_base64_in_lines = re.compile(
+    r"[ \t\r\n]*(?:[A-Za-z0-9+/]{4}[ \t\r\n]*)*+(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?[ \t\r\n]*"
+).fullmatch
 _control = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]").search
 
 
@@ -40,27 +44,27 @@ def check_string(value: Any, _: Scope) -> Found:
         return _wrong("a string", value)
     if not value:
         return [Problem("value", "must not be empty: leave the element out.")]
-    if len(value) > _MEGABYTE:
-        return [Problem("too-long", f"must have at most 1,048,576 characters, not {len(value):,}.")]
-    return [Problem("value", "must not hold control characters other than tab, line feed and carriage return.")]
+    return _too_long(value) or [
+        Problem("value", "must not hold control characters other than tab, line feed and carriage return.")
+    ]
 
 
 def check_uri(value: Any, _: Scope) -> Found:
     """A uri, url or canonical: not empty, no white space."""
-    if type(value) is str and value and value.isprintable() and " " not in value:
+    if type(value) is str and value and value.isprintable() and " " not in value and len(value) <= _MEGABYTE:
         return None
-    if type(value) is str and _uri(value) and not _control(value):
+    if type(value) is str and _uri(value) and not _control(value) and len(value) <= _MEGABYTE:
         return None
-    return _wrong("a URI without white space", value)
+    return _too_long(value) or _wrong("a URI without white space", value)
 
 
 def check_code(value: Any, _: Scope) -> Found:
     """A code: no white space but single spaces inside."""
-    if type(value) is str and value and value.isprintable() and " " not in value:
+    if type(value) is str and value and value.isprintable() and " " not in value and len(value) <= _MEGABYTE:
         return None
-    if type(value) is str and _code(value) and not _control(value):
+    if type(value) is str and _code(value) and not _control(value) and len(value) <= _MEGABYTE:
         return None
-    return _wrong("a code (no white space other than single spaces inside)", value)
+    return _too_long(value) or _wrong("a code (no white space other than single spaces inside)", value)
 
 
 def check_boolean(value: Any, _: Scope) -> Found:
@@ -99,11 +103,11 @@ def check_instant(value: Any, _: Scope) -> Found:
 
 
 def check_base64(value: Any, _: Scope) -> Found:
-    """Base64 text; white space is allowed."""
-    if type(value) is str and value:
-        packed = value if _base64(value) else _space.sub("", value)
-        if len(packed) % 4 == 0 and _base64(packed):
-            return None
+    """Base64 text, padded; white space may stand between its groups of four."""
+    if type(value) is not str or not value.strip():
+        return _wrong("base64", value)
+    if (len(value) % 4 == 0 and _base64(value)) or _base64_in_lines(value):
+        return None
     return _wrong("base64", value)
 
 
@@ -130,6 +134,12 @@ def _in_calendar(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _too_long(value: Any) -> Found:
+    if type(value) is str and len(value) > _MEGABYTE:
+        return [Problem("too-long", f"must have at most 1,048,576 characters, not {len(value):,}.")]
+    return None
 
 
 def _wrong(wanted: str, value: Any) -> list[Problem]:

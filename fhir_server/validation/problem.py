@@ -27,11 +27,11 @@ class Scope:
         self.depth = depth
 
     @cached_property
-    def contained(self) -> dict[str, Any]:
-        """The resource types of the contained resources by their ids."""
+    def contained(self) -> dict[str, str]:
+        """The resource types of the contained resources by their ids; "" for what is none."""
         inner = self.root.get("contained")
         return {
-            one["id"]: one.get("resourceType")
+            one["id"]: one["resourceType"] if isinstance(one.get("resourceType"), str) else ""
             for one in (inner if isinstance(inner, list) else ())
             if isinstance(one, dict) and isinstance(one.get("id"), str)
         }

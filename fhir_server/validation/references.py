@@ -38,15 +38,17 @@ def _literal(literal: str, scope: Scope, allowed: frozenset[str], resources: fro
         type = scope.contained.get(literal[1:]) if literal != "#" else scope.root.get("resourceType")
         if type is None:
             return [Problem("not-found", f"refers to {shown(literal)}, which is not in `contained`.", ".reference")]
-        return None if type in allowed else _mistyped(literal, type, allowed)
+        # What is contained but no resource is reported where it stands.
+        return None if type in allowed or type not in resources else _mistyped(literal, type, allowed)
     found = _restful(literal)
     if _absolute(literal):
         # Any URL may be referred to; only one that ends like a RESTful one of R4 tells its type.
         if found is None or found[1] not in resources:
             return None
         return None if found[1] in allowed else _mistyped(literal, found[1], allowed)
-    type = found[1] if found and found.start(1) == 0 else literal.partition("?")[0]
-    if type not in resources or "/" in type:
+    # A reference such as Patient?identifier=x is conditional: a transaction replaces it by what it finds.
+    type = found[1] if found and found.start(1) == 0 else literal.partition("?")[0] if "?" in literal else ""
+    if type not in resources:
         wanted = "must be Type/id with a resource type of R4, an absolute URL, or #id of a contained resource"
         return [Problem("value", f"{wanted}, not {shown(literal)}.", ".reference")]
     return None if type in allowed else _mistyped(literal, type, allowed)

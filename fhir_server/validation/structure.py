@@ -127,8 +127,10 @@ def _resource(checks: Checks, resources: frozenset[str], contained: bool) -> Che
             return [Problem("structure", f"{wanted}, not {shown(type_ if type_ is not None else value)}.")]
         if not contained:
             return checks[type_](value, Scope(value, scope.depth))
-        found = [*(rules.contained(value, scope) or ()), *(checks[type_](value, scope) or ())]
-        return found or None
+        inner = {
+            key: item for key, item in value.items() if key != "contained"
+        }  # one issue says that none may be in it
+        return [*(rules.contained(value, scope) or ()), *(checks[type_](inner, scope) or ())]
 
     return rules.guarded(check)
 
