@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.fhir.dates import DAY, bounds
@@ -113,6 +114,7 @@ def evaluate(test: Test, facts: Facts, terminology: Terminology, today: date) ->
             )
 
 
+@lru_cache(maxsize=65_536)
 def _relate(terminology: Terminology, have: tuple[Concept, ...], want: tuple[Concept, ...]) -> str | None:
     """How synonyms stand to required synonyms: the most telling of all pairs."""
     answers = {relation(terminology, mine, theirs) for mine in have for theirs in want}
@@ -148,6 +150,7 @@ def _diagnosis(test: HasDiagnosis, facts: Facts, terminology: Terminology) -> Fi
     )
 
 
+@lru_cache(maxsize=65_536)
 def _tumour(terminology: Terminology, concepts: tuple[Concept, ...]) -> bool:
     """Whether it is a tumour: only tumours exclude one another, high blood pressure excludes nothing."""
     return any(above.system in _TUMOURS for concept in concepts for above in terminology.closure(concept))

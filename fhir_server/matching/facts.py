@@ -1,5 +1,6 @@
 """What a patient's record states, as typed facts that each name their source. See docs/matching.md."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -140,6 +141,8 @@ def _source(resource: Resource, version: int, date: str, doubt: str = "") -> Sou
     return Source(f"{resource['resourceType']}/{resource['id']}/_history/{version}", date, doubt)
 
 
+# ICD-10 chapter II without secondary (C77 to C79, C7B) and benign (D10 to D36) neoplasms.
+_PRIMARY = re.compile(r"C(?!7[789B])|D0|D3[7-9]|D4")
 _UNSETTLED = {"registered", "preliminary", "unknown"}
 
 
@@ -169,7 +172,7 @@ def _diagnosis(resource: Resource, version: int) -> Iterable[Diagnosis]:
     found = concepts(code)
     profiles = resource.get("meta", {}).get("profile", ())
     cancer = any("primary-cancer-condition" in profile for profile in profiles) or any(
-        c.system in ICD_10 and c.code[:1] in "CD" and c.code[:2] < "D5" for c in found
+        c.system in ICD_10 and _PRIMARY.match(c.code) for c in found
     )
     date = str(resource.get("onsetDateTime") or resource.get("recordedDate") or "")
     doubt = f"the diagnosis is recorded as {' and '.join(doubts)}" if doubts else ""

@@ -14,7 +14,7 @@ from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Or, Param, Pre
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
 
-BATCH = 100  # patients whose records are in memory at a time
+BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
 _PATIENT = {

@@ -106,6 +106,13 @@ def test_a_cancer_that_cannot_be_compared_leaves_it_unknown() -> None:
     assert one(NSCLC, facts(*record)).outcome == "unknown"
 
 
+def test_a_metastasis_is_not_taken_for_another_primary() -> None:
+    record = w.condition("a", (w.ONCOTREE, "PRAD")), w.condition("b", ("http://hl7.org/fhir/sid/icd-10-cm", "C79.51"))
+    assert one(NSCLC, facts(*record)).outcome == "not-met"
+    unclear = w.condition("b", ("http://hl7.org/fhir/sid/icd-10-cm", "C80.1"))
+    assert one(NSCLC, facts(record[0], unclear)).outcome == "unknown"
+
+
 def test_only_tumours_exclude_one_another() -> None:
     pressure = {**diagnosis(("http://hl7.org/fhir/sid/icd-10-cm", "I10")), "exclude": True}
     assert one(pressure, facts(w.condition("d", ("http://hl7.org/fhir/sid/icd-10-cm", "C34.90")))).outcome == "unknown"
