@@ -45,7 +45,8 @@ def seal(server: Server, caller: Caller, place: Place) -> str:
     """An opaque token for a place, good for `page_lifetime` seconds and this caller."""
     expires = server.clock() // 1_000_000 + server.settings.page_lifetime
     nonce = os.urandom(12)
-    sealed = AESGCM(server.page_key).encrypt(nonce, msgspec.msgpack.encode((expires, *place)), caller.id.encode())
+    content = msgspec.msgpack.encode((expires, *place), enc_hook=int)  # a driver may count in an int type of its own
+    sealed = AESGCM(server.page_key).encrypt(nonce, content, caller.id.encode())
     return urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
 

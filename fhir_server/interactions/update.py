@@ -9,7 +9,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import criteria, one
 from fhir_server.interactions.draft import Draft, change, draft, require_resource
 from fhir_server.interactions.preconditions import require_match, require_none
-from fhir_server.interactions.visible import current
+from fhir_server.interactions.visible import overwritten
 from fhir_server.server import Server
 from fhir_server.store.seam import Stored, Tx
 
@@ -56,7 +56,7 @@ def target(resource: Resource, match: Stored | None, fresh: str) -> str:
 
 async def apply(tx: Tx, caller: Caller, made: Draft, id: str, now: int, conditions: Ask, method: str = "PUT") -> Answer:
     """Write the draft as the next version of `id` if the conditions (If-Match, If-None-Match) hold."""
-    before = await current(tx, caller, made.type, id)
+    before = await overwritten(tx, caller, made.type, id)
     require_match(conditions.if_match, before)
     require_none(conditions.if_none_match, before)
     version, updated = (1, now) if before is None else (before.version + 1, max(now, before.updated))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,12 +31,14 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-class Application(Starlette):
-    """Starlette for all addresses but those below /fhir, which go straight to their endpoint: its routing, Request and
-    Response objects would take as long as a read does."""
+class Application(FastAPI):
+    """FastAPI for all addresses but those below /fhir, which go straight to their endpoint: the framework's stack of
+    middleware, routing, Request and Response objects would take longer than a read does."""
 
     def __init__(self, endpoint: FhirEndpoint, log: bool, lifespan: Any) -> None:
-        super().__init__(routes=ROUTES, lifespan=lifespan, exception_handlers={HTTPException: nowhere})
+        super().__init__(
+            openapi_url=None, routes=list(ROUTES), lifespan=lifespan, exception_handlers={HTTPException: nowhere}
+        )
         self.state.fhir = self.endpoint = endpoint
         self._observed = Observe(self._pass_on, log)
 
