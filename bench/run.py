@@ -62,7 +62,8 @@ def reads_and_creates(folder: Path) -> list[Figure]:
     rate = read["per_second"]
     return [
         Figure(
-            "read by id, 16 clients", f"**{rate / routed:.2f}** of Starlette: {rate:,.0f}/s, p50 {read['p50_ms']:.2f} ms",
+            "read by id, 16 clients",
+            f"**{rate / routed:.2f}** of Starlette: {rate:,.0f}/s, p50 {read['p50_ms']:.1f} ms",
             ">= 0.6 of Starlette", f"Starlette {routed:,.0f}/s, bare ASGI {bare:,.0f}/s (ratio {rate / bare:.2f})",
         ),
         Figure(
