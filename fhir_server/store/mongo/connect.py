@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.uri_parser import parse_uri
 from pymongo.errors import (
     AutoReconnect,
     CollectionInvalid,
@@ -77,6 +78,7 @@ async def connect(url: str) -> Database:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", name):
         raise StoreError(f"{name!r} is no database name: use letters, digits, - and _ after the host in the URL.")
     try:
+        await parse_uri(url)  # a client that fails half made cannot be closed
         client: AsyncMongoClient[Document] = AsyncMongoClient(
             url, serverSelectionTimeoutMS=PATIENCE, connectTimeoutMS=PATIENCE, appname="fhir-server", tz_aware=True
         )

@@ -16,6 +16,7 @@ from fhir_server.store.mongo.where import Compiler
 from fhir_server.store.seam import Page, Position, Stored, StoreError
 
 LOST = (136, 280, 286)  # CappedPositionLost, ChangeStreamFatalError, ChangeStreamHistoryLost
+FOREIGN = (9, 260, 50811)  # FailedToParse, InvalidResumeToken, a token that is no key string
 OVERLAP = 120 * 1_000_000  # microseconds: a version numbered before the feed's start may commit up to this much later
 
 
@@ -122,6 +123,10 @@ async def _feed(
         if error.code in LOST or error.has_error_label("NonResumableChangeStreamError"):
             raise StoreError(
                 "The oplog no longer reaches back to this position: begin again from the start, and enlarge the oplog."
+            ) from error
+        if error.code in FOREIGN:
+            raise StoreError(
+                "This position is not one of this store's change feed: begin again from the start."
             ) from error
         raise
 
