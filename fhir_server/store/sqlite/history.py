@@ -5,6 +5,7 @@ import time
 
 from fhir_server.search.predicate import EVERYTHING, Predicate
 from fhir_server.store.seam import Page, Position, Stored
+from fhir_server.store.sqlite.find import all_types
 from fhir_server.store.sqlite.rows import Hasher
 from fhir_server.store.sqlite.where import TRUE, Compiler, Sql
 
@@ -15,7 +16,7 @@ def read(
     connection: sqlite3.Connection, hasher: Hasher, type: str, id: str, where: Predicate, version: int | None
 ) -> Stored | None:
     """The current or the given version, if today's resource matches `where`."""
-    allowed = _today(hasher, where, type)
+    allowed = _today(connection, hasher, where, type)
     on = "v.seq=r.seq" if version is None else "v.rid=r.rid AND v.version=?"
     sql = (
         f"SELECT {COLUMNS} FROM resource r JOIN version v ON {on} "
@@ -39,7 +40,7 @@ def page(
     count: int,
 ) -> Page:
     """Versions of an instance, a type or everything, newest first; a position is the number of the last version."""
-    conditions: list[Sql] = [_today(hasher, where, type)]
+    conditions: list[Sql] = [_today(connection, hasher, where, type)]
     if type is not None and id is not None:
         conditions.append(Sql("r.h=? AND r.type=? AND r.id=? AND v.rid=r.rid", (hasher.resource(type, id), type, id)))
     elif type is not None:
@@ -57,10 +58,10 @@ def page(
     return Page([Stored(*row[:6]) for row in rows[:count]], position)
 
 
-def _today(hasher: Hasher, where: Predicate, type: str | None) -> Sql:
-    if where == EVERYTHING or type is None:
+def _today(connection: sqlite3.Connection, hasher: Hasher, where: Predicate, type: str | None) -> Sql:
+    if where == EVERYTHING:
         return TRUE
-    test = Compiler(hasher).test(where, (type,), "r")
+    test = Compiler(hasher).test(where, (type,) if type else all_types(connection), "r")
     return Sql(f"r.deleted=0 AND {test.text}", test.args)
 
 
