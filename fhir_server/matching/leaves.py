@@ -14,6 +14,7 @@ from fhir_server.terminology.codes import Concept, Terminology
 
 DIAGNOSIS, AGE, MEDICATION = "29308-4", "30525-0", "10160-0"
 AGE_UNITS = {"a": "years", "mo": "months", "wk": "weeks", "d": "days"}
+OLDEST = 60_000  # in days; no criterion needs more in any unit
 PER_MEGABASE = frozenset({"1/1000000{Base}", "1/1000000{base}", "1/1000000.{Base}", "{mutations}/Mb", "1/Mb", "/Mb"})
 
 
@@ -148,6 +149,8 @@ def _age(characteristic: Resource, terminology: Terminology) -> Test:
     unit = next(iter(units), "")
     if span is None or len(units) != 1 or unit not in AGE_UNITS:
         return Unjudged("Age", f"an age needs one value or range in {', '.join(AGE_UNITS)}")
+    if any(end is not None and not 0 <= end <= OLDEST for end in (span.low, span.high)):
+        return Unjudged("Age", "the age lies beyond any life")
     text = f"Age {span} {AGE_UNITS[unit]}"
     if unit == "a" and any(end is not None and end % 1 for end in (span.low, span.high)):
         low, high = (None if end is None else end * 12 for end in (span.low, span.high))

@@ -81,6 +81,7 @@ def test_at_least_n_of_a_group() -> None:
         (w.trait("x", "99999-9"), "not known"),
         ({"id": "x", "code": {"text": "Must be brave"}, "valueBoolean": True, "exclude": False}, "Must be brave"),
         (w.trait("x", "30525-0", valueQuantity={"value": 18, "code": "parsec"}), "age"),
+        (w.trait("x", "30525-0", valueQuantity={"value": 10**30, "code": "a"}), "beyond"),
         (w.trait("x", "29308-4", valueBoolean=True), "diagnosis"),
         (w.trait("x", "69548-6", valueCodeableConcept=w.concept((w.HGVS, "p.V600E"))), "no known gene"),
         (w.trait("x", "69548-6", valueCodeableConcept=w.concept((w.HGVS, "V600 any"))), "HGVS"),

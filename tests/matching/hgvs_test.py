@@ -78,6 +78,10 @@ def test_a_short_frameshift_accepts_any_end_but_not_the_reverse() -> None:
     assert not same_change(short, other)
 
 
+def test_an_absurd_position_is_refused() -> None:
+    assert parse(f"p.V{'9' * 5000}E") is None
+
+
 @given(st.text(max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     parse("p." + text)
