@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from fhir_server.validation.problem import LIMIT, Check, Found, Problem, Scope, beneath, shown
@@ -59,8 +60,9 @@ def object_check(table: Mapping[str, Property], rules: Rules) -> Check:
                 found = _note(found, [Problem("structure", f"must be {_ARRAY}, not {shown(item)}.", place)])
             else:
                 for index, one in enumerate(item):
-                    # null may stand for a primitive whose extension is in the `_name` array
-                    if (wrong := check_item(one, scope)) and (one is not None or "_" + key not in value):
+                    if one is None and "_" + key in value:
+                        continue  # a primitive of which the `_name` array holds an extension
+                    if wrong := check_item(one, scope):
                         found = _note(found, beneath(f"{place}[{index}]", wrong))
                         if len(found) >= LIMIT:
                             return found
@@ -128,9 +130,7 @@ def _misaligned(value: Mapping[str, Any], table: Mapping[str, Property]) -> list
         if len(first) != len(second):
             text = f"must have the same length in {key[1:]} and {key}, with null where there is nothing."
             found.append(Problem("structure", text, place))
-        found += [
-            Problem("structure", f"must not be null in both {key[1:]} and {key}.", f"{place}[{index}]")
-            for index, pair in enumerate(zip(first, second, strict=False))
-            if pair == (None, None)
-        ]
+        both = (index for index, pair in enumerate(zip(first, second, strict=False)) if pair == (None, None))
+        text = f"must not be null in both {key[1:]} and {key}."
+        found += [Problem("structure", text, f"{place}[{index}]") for index in islice(both, LIMIT)]
     return found[:LIMIT]

@@ -5,15 +5,16 @@ what a reference may point at; what else they see otherwise is listed below.
 """
 
 import copy
-import json
 import random
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from fhir_server.fhir.codec import decode, encode
 from fhir_server.fhir.definitions import load
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.validation.structure import validator
@@ -107,7 +108,7 @@ def model(type: str) -> Any:
 def theirs(resource: dict[str, Any]) -> str:
     """Why `fhir.resources` refuses a resource; "" if it does not."""
     try:
-        model(resource["resourceType"]).model_validate_json(json.dumps(resource))
+        model(resource["resourceType"]).model_validate_json(encode(resource))
     except (ValidationError, ValueError) as error:
         return str(error)
     return ""
@@ -212,3 +213,28 @@ def test_both_refuse_a_fault(resource: dict[str, Any], fault: str) -> None:
 def test_reasoned_differences(change: dict[str, Any], ours_refuses: bool, theirs_refuses: bool, why: str) -> None:
     spoiled = EXAMPLES[0] | change
     assert (bool(ours(spoiled)), bool(theirs(spoiled))) == (ours_refuses, theirs_refuses), why
+
+
+# The types whose elements are equal in R4 and R4B, of those that this server is used for.
+EQUAL = """
+    AuditEvent Binary CodeSystem ConceptMap Condition Consent Encounter MedicationAdministration MedicationRequest
+    MedicationStatement MolecularSequence Organization Patient Practitioner PractitionerRole Procedure Provenance
+    Questionnaire QuestionnaireResponse RelatedPerson ResearchStudy ResearchSubject Specimen Subscription Task
+    ValueSet"""
+ONLY_OURS = {
+    "Questionnaire-zika-virus-exposure-assessment.json": "an empty narrative: txt-2 is not looked at by the models"
+}
+
+
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_both_agree_on_published_examples(shared: Path, fault: str | None) -> None:
+    compared = 0
+    for path in sorted((shared / "data" / "r4-core-examples").glob("*.json")):
+        resource = decode(path.read_bytes())
+        if resource["resourceType"] not in EQUAL.split() or path.name in ONLY_OURS:
+            continue
+        seen = spoil(resource, fault, random.Random(path.name)) if fault else resource
+        if seen is not None:
+            assert bool(ours(seen)) == bool(theirs(seen)), (path.name, ours(seen), theirs(seen))
+            compared += 1
+    assert compared > 20

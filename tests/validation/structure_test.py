@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.definitions import load
@@ -306,3 +308,39 @@ def test_validation_leaves_the_resource_as_it_was() -> None:
     before = copy.deepcopy(PATIENT)
     validate(PATIENT)
     assert before == PATIENT
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "extension", "url", "reference", "resourceType", "x"]), inner, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+
+
+def paths(value: Any, before: str = "") -> list[str]:
+    """Every place in a resource, as `changed` takes it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, item in items for path in (f"{before}{key}", *paths(item, f"{before}{key}."))]
+
+
+@pytest.mark.parametrize("resource", [PATIENT, OBSERVATION, BUNDLE], ids=lambda resource: resource["resourceType"])
+@given(data=st.data())
+def test_whatever_stands_anywhere_is_accepted_or_refused(resource: dict[str, Any], data: st.DataObject) -> None:
+    whole = changed(resource, data.draw(st.sampled_from(paths(resource))), data.draw(JSON))
+    refusal = None
+    try:
+        validate(whole)
+    except FhirError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.status in (400, 422)
+        assert all(issue.expression for issue in refusal.issues if refusal.status == 422)
