@@ -77,7 +77,7 @@ class MongoServer:
             self._process = subprocess.Popen(
                 self._command(),
                 stdout=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509
+                preexec_fn=_die_with_parent(),
             )
             try:
                 self._await_primary()

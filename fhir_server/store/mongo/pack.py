@@ -99,6 +99,9 @@ class Within(NamedTuple):
 def condition(shape: Shape, code: str, tests: Iterable[Test]) -> Exact | Within:
     """What the tests on text fields say of the packed key; tests on range fields are left to `range_tests`."""
     asked: dict[str, list[tuple[str, Any]]] = {}
+    tests = tuple(tests)
+    if tests and tests[0][1] == "in":
+        return Exact([key for value in tests[0][2] for key in _listed(shape, code, value)])
     for field, operator, value in tests:
         if field in shape.names:
             asked.setdefault(field, []).append((operator, value))
@@ -108,6 +111,13 @@ def condition(shape: Shape, code: str, tests: Iterable[Test]) -> Exact | Within:
     if shape.kind == "reference" and set(asked) == set(equal) == {"type", "id"} and equal["id"]:
         return Exact([local(shape, equal["type"], equal["id"]), alias(code, equal["type"], equal["id"])])
     return _within(shape, asked, equal)
+
+
+def _listed(shape: Shape, code: str, value: tuple[str, ...]) -> list[str]:
+    """The keys of one value of an `in` test: (system, code) of a token, (type, id) of a reference."""
+    if shape.kind == "token":
+        return [cut(shape.prefix + TAB.join((escape(value[1]), escape(value[0]))))]
+    return [local(shape, *value), alias(code, *value)]
 
 
 def local(shape: Shape, type: str, id: str) -> str:
@@ -149,6 +159,8 @@ def _one_pattern(operator: str, text: str) -> str:
             return text
         case "prefix":
             return text + ANY
+        case "suffix":
+            return ANY + text
         case "contains":
             return ANY + text + ANY
     raise ValueError(f"operator {operator!r} is not defined on text")

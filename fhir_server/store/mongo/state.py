@@ -10,6 +10,8 @@ from fhir_server.store.mongo.document import Document
 
 # `ttl` lets the server remove the document within about a minute; `expires` decides at once.
 
+FAR = 253_402_214_400  # seconds: the last day that a datetime holds
+
 
 def _alive() -> Document:
     return {"$or": [{"expires": None}, {"expires": {"$gt": time.time_ns() // 1000}}]}
@@ -23,7 +25,7 @@ async def get_state(database: Database, key: str) -> tuple[bytes, int] | None:
 
 async def put_state(database: Database, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
     """See seam.Store."""
-    ttl = datetime.fromtimestamp(expires / 1_000_000, UTC) if expires is not None else None
+    ttl = datetime.fromtimestamp(min(max(expires // 1_000_000, 0), FAR), UTC) if expires is not None else None
     fields = {"value": value, "version": version + 1, "expires": expires, "ttl": ttl}
     if version:
         done = await database.state.update_one({"_id": key, "version": version, **_alive()}, {"$set": fields})

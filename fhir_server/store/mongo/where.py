@@ -90,7 +90,9 @@ class Compiler:
             return everything(*({"u": {COMPARE[operator]: bounded(value)}} for _, operator, value in tests))
         parts: list[Document] = []
         for _, operator, value in tests:
-            if operator == "=":
+            if operator == "in":
+                parts.append({"_id": {"$in": [key_of(type_, id_) for type_ in self.types for (id_,) in value]}})
+            elif operator == "=":
                 parts.append({"_id": {"$in": [key_of(type_, value) for type_ in self.types]}})
             else:
                 parts.append(text_filter("i", operator, value))
@@ -168,7 +170,8 @@ def text_filter(name: str, operator: str, value: str) -> Document:
     """A test on a plain text field."""
     if operator in COMPARE:
         return {name: {COMPARE[operator]: value}}
-    return {name: {"$regex": ("^" if operator == "prefix" else "") + literal(value)}}
+    before, after = ("^" if operator == "prefix" else ""), (r"\z" if operator == "suffix" else "")
+    return {name: {"$regex": before + literal(value) + after}}
 
 
 def entry_filter(shape: Shape, found: Exact | Within, tests: tuple[Any, ...]) -> Document:
