@@ -17,15 +17,16 @@ _WHOLE = re.compile(
 )
 _THREE = re.compile("|".join(RESIDUES))
 _A = "[ACDEFGHIKLMNOPQRSTUVWY*]"
-_SPAN = rf"(?P<first>{_A}(?P<start>[0-9]{1, 6}))(?:_(?P<last>{_A}(?P<end>[0-9]{1, 6})))?"
+_NUMBER = "[0-9]{1,6}"
+_SPAN = rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?:_(?P<last>{_A}(?P<end>{_NUMBER})))?"
 _PROTEIN = (
-    ("sub", re.compile(rf"(?P<first>{_A}(?P<start>[0-9]{1, 6}))(?P<new>{_A})")),
+    ("sub", re.compile(rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?P<new>{_A})")),
     ("delins", re.compile(rf"{_SPAN}delins(?P<new>{_A}+)")),
     ("del", re.compile(rf"{_SPAN}del(?:{_A}+|\d+)?")),
     ("dup", re.compile(rf"{_SPAN}dup(?:{_A}+|\d+)?")),
     ("ins", re.compile(rf"{_SPAN}ins(?P<new>{_A}+|\(?\d+\)?)")),
-    ("fs", re.compile(rf"(?P<first>{_A}(?P<start>[0-9]{1, 6}))(?P<new>{_A})?fs(?P<stop>(?:[*X](?:\d+|\?))?)")),
-    ("ext", re.compile(rf"(?P<first>{_A}(?P<start>[0-9]{1, 6}))(?P<new>{_A}?ext[*X]?-?[\d?A-Z*]*)")),
+    ("fs", re.compile(rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?P<new>{_A})?fs(?P<stop>(?:[*X](?:\d+|\?))?)")),
+    ("ext", re.compile(rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?P<new>{_A}?ext[*X]?-?[\d?A-Z*]*)")),
 )
 _BASE = r"[-*]?\d+(?:[+-]\d+)?"
 _CODING = re.compile(rf"{_BASE}(?:_{_BASE})?(?:[ACGT]>[ACGT]|(?:delins|del|dup|ins|inv)[ACGTN\d]*)")
