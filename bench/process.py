@@ -82,7 +82,8 @@ def ask(method: str, url: str, *, body: Path | None = None, clients: int = 16, s
 
 def _answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(url, timeout=1).read()
+        with urllib.request.urlopen(url, timeout=1) as response:
+            response.read()
     except (urllib.error.URLError, OSError):
         return False
     return True

@@ -5,7 +5,6 @@ python -m bench.run --scale 200k --mongo
 
 import argparse
 import asyncio
-import json
 import sqlite3
 import sys
 import tempfile
@@ -186,7 +185,18 @@ def _print_all(args: argparse.Namespace, folder: Path) -> None:
         finally:
             server.stop()
     for kind, plan in plans.items():
-        print(f"\n{kind} explains the search:\n\n```json\n{json.dumps(plan, indent=1, default=str)[:4000]}\n```")
+        print(f"\n{kind} explains the search:\n\n```\n" + "\n".join(_steps(plan)) + "\n```")
+
+
+def _steps(plan: Any, depth: int = 0) -> list[str]:
+    """The steps of a plan: SQLite's lines, MongoDB's stages (of the plan that won) with the index of each."""
+    if isinstance(plan, list):
+        return [step for one in plan for step in ([one] if isinstance(one, str) else _steps(one, depth))]
+    if not isinstance(plan, dict):
+        return []
+    name = " ".join(str(plan[key]) for key in ("stage", "indexName", "keyPattern") if key in plan)
+    inside = (value for key, value in plan.items() if key not in ("rejectedPlans", "executionStats"))
+    return ["  " * depth + name] * bool(name) + [step for one in inside for step in _steps(one, depth + bool(name))]
 
 
 def _print(figures: list[Figure]) -> None:

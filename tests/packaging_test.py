@@ -91,7 +91,8 @@ def answer(url: str, process: subprocess.Popen[bytes], within: float) -> bytes:
     deadline = time.monotonic() + within
     while True:
         try:
-            return urllib.request.urlopen(url, timeout=5).read()
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return response.read()
         except urllib.error.URLError:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, f"no answer within {within} s"
