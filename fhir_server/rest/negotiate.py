@@ -10,7 +10,7 @@ JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"
 FORMATS = JSON_TYPES | {"json"}  # values of _format
 PATCH_TYPES = frozenset({"application/json-patch+json"})
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded"})
-BODY_TYPES = {"resource": JSON_TYPES, "patch": PATCH_TYPES, "form": FORM_TYPES}
+BODY_TYPES = {"resource": JSON_TYPES, "operation": JSON_TYPES, "patch": PATCH_TYPES, "form": FORM_TYPES}
 _ANY = JSON_TYPES | {"*/*", "application/*", "text/*"}
 
 Headers = Mapping[bytes, bytes]

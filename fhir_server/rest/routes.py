@@ -1,5 +1,6 @@
 """The literal table of all addresses. What lies below /fhir stands in interactions/table.py. https://hl7.org/fhir/R4/http.html"""
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,16 +12,18 @@ from starlette.types import Receive, Scope, Send
 
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.batch import batch_or_transaction
-from fhir_server.interactions.table import TABLE, Interaction
+from fhir_server.interactions.table import TABLE, Interaction, compiled
+from fhir_server.operations.table import rows
 from fhir_server.rest.endpoint import PREFIX, FhirEndpoint
 from fhir_server.rest.errors import outcome_body
 from fhir_server.rest.observe import Observe
 from fhir_server.rest.probes import healthz, metrics, readyz
 
 # A bundle cannot be an entry of a bundle: its row is not in the table that entries are looked up in.
+ENTRIES = (*TABLE, *rows())
 INTERACTIONS: tuple[Interaction, ...] = (
-    *TABLE,
-    Interaction("POST", "", "transaction", batch_or_transaction, "resource"),
+    *ENTRIES,
+    Interaction("POST", "", "transaction", partial(batch_or_transaction, compiled(ENTRIES)), "resource"),
 )
 
 
