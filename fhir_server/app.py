@@ -11,6 +11,7 @@ from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import encode
 from fhir_server.fhir.definitions import load
 from fhir_server.interactions.pages import shared_key
+from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.routes import INTERACTIONS, Application
 from fhir_server.search.index import indexer
@@ -54,7 +55,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             validate=validator(definitions),
             clock=clock,
             new_id=new_id,
-            capabilities=encode(capability_statement(definitions, names, settings.base)),
+            capabilities=encode(capability_statement(definitions, names, settings.base, claims())),
             page_key=await shared_key(store),
         )
     finally:

@@ -1,8 +1,8 @@
 """What the server can do, computed from its tables and definitions. https://hl7.org/fhir/R4/capabilitystatement.html"""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
@@ -12,8 +12,19 @@ INSTANCE = ("read", "vread", "update", "patch", "delete", "history-instance", "h
 SYSTEM = ("transaction", "batch", "search-system", "history-system")
 
 
-def capability_statement(definitions: Definitions, interactions: Set[str], base: str) -> Resource:
-    """The CapabilityStatement for the interactions performed, the same for all resource types."""
+class Claim(NamedTuple):
+    """An operation: its name, the canonical of its definition, its types (none: all) and levels."""
+
+    name: str
+    definition: str
+    types: tuple[str, ...]
+    levels: tuple[str, ...]  # system, type, instance
+
+
+def capability_statement(
+    definitions: Definitions, interactions: Set[str], base: str, operations: Sequence[Claim] = ()
+) -> Resource:
+    """The CapabilityStatement for the interactions performed, the same for all resource types, and the operations."""
     if "transaction" in interactions:
         interactions = interactions | {"batch"}
     instance = [{"code": code} for code in INSTANCE if code in interactions]
@@ -32,11 +43,14 @@ def capability_statement(definitions: Definitions, interactions: Set[str], base:
             {
                 "mode": "server",
                 "resource": [
-                    _resource(definitions, type_, instance, revincludes[type_])
+                    _resource(definitions, type_, instance, revincludes[type_], operations)
                     for type_ in sorted(definitions.resources)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM if code in interactions],
                 "searchParam": _search_params(definitions, ("_id", "_lastUpdated", "_tag", "_profile", "_security")),
+                "operation": [
+                    {"name": one.name, "definition": one.definition} for one in operations if "system" in one.levels
+                ],
                 "compartment": [
                     f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in definitions.compartments
                 ],
@@ -53,7 +67,13 @@ def software_version() -> str:
         return "0"
 
 
-def _resource(definitions: Definitions, type: str, interactions: list[dict[str, str]], revincludes: list[str]) -> Any:
+def _resource(
+    definitions: Definitions,
+    type: str,
+    interactions: list[dict[str, str]],
+    revincludes: list[str],
+    operations: Sequence[Claim],
+) -> Any:
     found = {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
@@ -71,6 +91,11 @@ def _resource(definitions: Definitions, type: str, interactions: list[dict[str, 
         ],
         "searchRevInclude": revincludes,
         "searchParam": _search_params(definitions, [param.code for param in _searchable(definitions, type)], type),
+        "operation": [
+            {"name": one.name, "definition": one.definition}
+            for one in operations
+            if (not one.types or type in one.types) and one.levels != ("system",)
+        ],
     }
     return {key: value for key, value in found.items() if value != []}
 

@@ -13,7 +13,7 @@ from fhir_server.interactions.conditional import query_pairs
 from fhir_server.interactions.draft import instant
 from fhir_server.interactions.preconditions import etag
 from fhir_server.interactions.route import arguments
-from fhir_server.interactions.table import SHAPES, Interaction
+from fhir_server.interactions.table import SHAPES, Interaction, Shapes
 from fhir_server.server import Server
 
 JSON_PATCH = "application/json-patch+json"
@@ -36,7 +36,7 @@ def entries_of(given: Resource) -> list[Any]:
     return raw
 
 
-def read_entry(server: Server, raw: Any, number: int) -> Entry:
+def read_entry(server: Server, raw: Any, number: int, shapes: Shapes = SHAPES) -> Entry:
     """The request of an entry. Raises FhirError 400, 404 or 405 with the entry's place if it makes no sense."""
     at = f"Bundle.entry[{number}]"
     request = raw.get("request") if isinstance(raw, dict) else None
@@ -52,7 +52,7 @@ def read_entry(server: Server, raw: Any, number: int) -> Entry:
         raise refuse(400, "structure", "The resource of an entry must be an object.", f"{at}.resource")
     try:
         path, _, query = request.get("url", "").removeprefix(server.settings.base).partition("?")
-        row, parts = arguments(server, SHAPES, request.get("method", ""), unquote(path).strip("/"))
+        row, parts = arguments(server, shapes, request.get("method", ""), unquote(path).strip("/"))
         pairs = tuple(pair for pair in query_pairs(query) if pair[0] not in ("_format", "_pretty"))
     except FhirError as error:
         raise refuse(error.status, error.issues[0].code, f"Entry {number}: {error}", at) from None
@@ -61,7 +61,7 @@ def read_entry(server: Server, raw: Any, number: int) -> Entry:
     ask = Ask(
         **parts,
         query=pairs,
-        resource=resource if row.body == "resource" else None,
+        resource=resource if row.body in ("resource", "operation") else None,
         patch=_patch(resource, at) if row.body == "patch" else None,
         if_match=request.get("ifMatch"),
         if_none_match=request.get("ifNoneMatch"),
@@ -75,10 +75,15 @@ _TEXTS = ("method", "url", "ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedS
 
 
 def _patch(resource: Resource | None, at: str) -> Any:
-    """A patch travels in a bundle as a Binary. https://hl7.org/fhir/R4/http.html#jsonpatch-transaction"""
+    """A patch travels in a bundle as a Binary, a FHIRPath Patch as itself. https://hl7.org/fhir/R4/http.html#jsonpatch-transaction"""
+    if resource is not None and resource.get("resourceType") == "Parameters":
+        return resource
     if resource is None or resource.get("resourceType") != "Binary" or resource.get("contentType") != JSON_PATCH:
         raise refuse(
-            415, "not-supported", f"A PATCH entry needs a Binary of contentType {JSON_PATCH}.", f"{at}.resource"
+            415,
+            "not-supported",
+            f"A PATCH entry needs Parameters, or a Binary of contentType {JSON_PATCH}.",
+            f"{at}.resource",
         )
     try:
         return codec.decode(base64.b64decode(str(resource.get("data", "")), validate=True))

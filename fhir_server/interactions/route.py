@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fhir_server.fhir.outcome import refuse
+from fhir_server.fhir.outcome import FhirError, refuse
 from fhir_server.interactions.draft import ID
 from fhir_server.interactions.table import LITERAL, Found, Interaction, shape_of
 from fhir_server.server import Server
@@ -19,6 +19,8 @@ def arguments(
     """
     parts = path.split("/")
     found = shapes.get(path) or shapes.get(shape_of(parts))
+    if found is None and parts[-1][:1] == "$":
+        raise _no_operation(shapes, parts[-1])
     if found is None:
         raise refuse(404, "not-found", f"There is nothing at this address: {path[:100]!r}.")
     row = found.methods.get(method)
@@ -34,3 +36,13 @@ def arguments(
         elif name != "version" and value not in server.definitions.resources:
             raise refuse(404, "not-supported", f"R4 has no resource type {value[:64]!r}.")
     return row, given
+
+
+def _no_operation(shapes: Mapping[str, Found], name: str) -> FhirError:
+    """What is wrong with the address of an operation. https://hl7.org/fhir/R4/operations.html#executing"""
+    levels = {"": "[base]", "*": "[base]/Type", "*/*": "[base]/Type/id"}
+    at = [levels[shape.rpartition("/")[0]] for shape in shapes if shape.rpartition("/")[2] == name]
+    if at:
+        return refuse(400, "not-supported", f"{name} is not called here, but at {' or '.join(at)}/{name}.")
+    known = sorted({end for shape in shapes if (end := shape.rpartition("/")[2])[:1] == "$"})
+    return refuse(404, "not-supported", f"There is no operation {name[:60]!r}: there are {', '.join(known)}.")

@@ -4,7 +4,7 @@ HTTP requests and the entries of bundles are looked up here alike.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from fhir_server.access import Caller
@@ -30,7 +30,7 @@ class Interaction(NamedTuple):
     path: str
     name: str  # as in https://hl7.org/fhir/R4/valueset-restful-interaction.html
     perform: Perform
-    body: str = ""  # "", resource, patch, form (search parameters)
+    body: str = ""  # "", resource, patch, form (search parameters), operation (Parameters, a resource or nothing)
 
 
 TABLE: tuple[Interaction, ...] = (
@@ -61,6 +61,9 @@ class Found(NamedTuple):
 
     methods: dict[str, Interaction]
     names: tuple[str, ...]
+
+
+Shapes = Mapping[str, Found]
 
 
 def compiled(table: tuple[Interaction, ...]) -> dict[str, Found]:

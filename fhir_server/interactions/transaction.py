@@ -23,6 +23,7 @@ from fhir_server.interactions.draft import Draft, draft, require_resource
 from fhir_server.interactions.entries import Entry, entries_of, read_entry, response_entry
 from fhir_server.interactions.search import searched
 from fhir_server.interactions.subset import narrowed
+from fhir_server.interactions.table import SHAPES, Shapes
 from fhir_server.interactions.visible import current, gone, not_found
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored, Tx
@@ -46,9 +47,9 @@ class Plan(NamedTuple):
     now: int
 
 
-async def transaction(server: Server, caller: Caller, given: Resource, ask: Ask) -> Answer:
+async def transaction(server: Server, caller: Caller, given: Resource, ask: Ask, shapes: Shapes = SHAPES) -> Answer:
     """The transaction-response; or the FhirError of the entries that failed, with nothing changed."""
-    plan = planned(server, caller, given)
+    plan = planned(server, caller, given, shapes)
     found = await matched(plan, server.store.search)
     ids = targets(plan, found)
     made: dict[int, Draft] = {}
@@ -72,9 +73,13 @@ async def transaction(server: Server, caller: Caller, given: Resource, ask: Ask)
     return Answer(200, bundle("transaction-response", rows))
 
 
-def planned(server: Server, caller: Caller, given: Resource) -> Plan:
+def planned(server: Server, caller: Caller, given: Resource, shapes: Shapes = SHAPES) -> Plan:
     """Read all entries and find what has to be looked up and rewritten."""
-    entries = [read_entry(server, raw, number) for number, raw in enumerate(entries_of(given))]
+    entries = [read_entry(server, raw, number, shapes) for number, raw in enumerate(entries_of(given))]
+    for entry in entries:
+        if entry.row.body == "operation":
+            text = f"Entry {entry.number}: an operation that is POSTed cannot be part of a transaction: use a batch."
+            raise refuse(400, "not-supported", text, f"Bundle.entry[{entry.number}]")
     addresses = {entry.full_url for entry in entries if entry.full_url and entry.row.body == "resource"}
     addresses |= {relative(url) for url in addresses}
     names = linking_names()

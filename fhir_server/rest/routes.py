@@ -23,7 +23,7 @@ from fhir_server.rest.probes import healthz, metrics, readyz
 ENTRIES = (*TABLE, *rows())
 INTERACTIONS: tuple[Interaction, ...] = (
     *ENTRIES,
-    Interaction("POST", "", "transaction", partial(batch_or_transaction, compiled(ENTRIES)), "resource"),
+    Interaction("POST", "", "transaction", partial(batch_or_transaction, shapes=compiled(ENTRIES)), "resource"),
 )
 
 

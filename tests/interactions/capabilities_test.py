@@ -9,6 +9,7 @@ from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import encode
 from fhir_server.fhir.definitions import load
+from fhir_server.operations.table import claims
 from fhir_server.rest.routes import INTERACTIONS
 from tests.client import BASE, Client
 
@@ -23,7 +24,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
 
 @cache
 def statement() -> dict[str, Any]:
-    return capability_statement(load(), frozenset(row.name for row in INTERACTIONS), BASE)
+    return capability_statement(load(), frozenset(row.name for row in INTERACTIONS), BASE, claims())
 
 
 def test_another_implementation_reads_it(client: Client) -> None:

@@ -1,0 +1,70 @@
+"""The literal list of operations: where each is, what it takes, who may call it. https://hl7.org/fhir/R4/operations.html"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from fhir_server.access import OPERATOR, Caller
+from fhir_server.fhir.capability import Claim
+from fhir_server.fhir.outcome import refuse
+from fhir_server.interactions.ask import Answer, Ask
+from fhir_server.interactions.table import Interaction
+from fhir_server.operations.inputs import Inputs, inputs
+from fhir_server.operations.meta import meta, meta_add, meta_delete
+from fhir_server.server import Server
+
+Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
+R4 = "http://hl7.org/fhir/OperationDefinition/"
+OURS = "https://participation.example/fhir/OperationDefinition/"
+PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/"}
+
+
+class Operation(NamedTuple):
+    """A row: `types` is empty for all; `takes` maps parameters to their kinds (inputs.py); one that `affects` state is
+    called by POST only."""
+
+    name: str
+    levels: tuple[str, ...]
+    types: tuple[str, ...]
+    perform: Perform
+    takes: Mapping[str, str]
+    definition: str
+    affects: bool = False
+    operator: bool = False
+
+
+LABELS = {"meta": "Meta"}
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation("meta", ("system", "type", "instance"), (), meta, {}, R4 + "Resource-meta"),
+    Operation("meta-add", ("instance",), (), meta_add, LABELS, R4 + "Resource-meta-add", affects=True),
+    Operation("meta-delete", ("instance",), (), meta_delete, LABELS, R4 + "Resource-meta-delete", affects=True),
+)
+
+
+async def perform(operation: Operation, server: Server, caller: Caller, ask: Ask) -> Answer:
+    """Check who calls it, on what and with what, then do it. Raises FhirError 404, 403 or 400."""
+    if operation.types and ask.type and ask.type not in operation.types:
+        text = f"${operation.name} is an operation of {', '.join(operation.types)}, not of {ask.type}."
+        raise refuse(404, "not-supported", text)
+    if operation.operator and caller != OPERATOR:
+        raise refuse(403, "forbidden", f"${operation.name} is for operators of this server only.")
+    return await operation.perform(server, caller, ask, inputs(ask, operation.takes))
+
+
+def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, ...]:
+    """The operations as rows for the table of interactions, by which requests and entries of bundles find them."""
+    return tuple(
+        Interaction(method, f"{PATHS[level]}${operation.name}", f"${operation.name}", partial(perform, operation), body)
+        for operation in operations
+        for level in operation.levels
+        for method, body in (("GET", ""), ("POST", "operation"))
+        if method == "POST" or not operation.affects
+    )
+
+
+def claims(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Claim, ...]:
+    """The operations as the CapabilityStatement lists them."""
+    return tuple(
+        Claim(operation.name, operation.definition, operation.types, operation.levels) for operation in operations
+    )
