@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, UPDATED, Entry, Is, Not, Param, Sort
+from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, UPDATED, And, Entry, Is, Not, Or, Param, Sort
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Conflict, Query, Store, Stored, Tx
 
@@ -324,3 +324,11 @@ async def test_explain_names_an_index(store: Store) -> None:
     await write(store, change("a", 1, (CODE, "s", "x"), (SUBJECT, "Patient", "p", "", ""), (DATE, 1, 2)))
     where = Is(SUBJECT, (("type", "=", "Patient"), ("id", "=", "p")))
     assert await store.explain(Query(("Observation",), where, (Sort(DATE, True),)))
+
+
+async def test_an_alternative_of_hundreds_is_answered(store: Store) -> None:
+    await write(store, change("a", 1, (CODE, "s", "c7")), change("b", 1, (CODE, "s", "none")))
+    many = Or(tuple(Is(CODE, (("system", "=", "s"), ("code", "=", f"c{n}"))) for n in range(700)))
+    assert await ids(store, many) == ["a"]
+    assert await ids(store, And((many, Not(Is(DATE))))) == ["a"]
+    assert await ids(store, Or((many, Is(CODE, (("code", "=", "none"),))))) == ["a", "b"]

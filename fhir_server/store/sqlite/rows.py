@@ -125,6 +125,8 @@ def is_long(low: float, high: float) -> bool:
 
 def condition(hasher: Hasher, type: str, param: Param, tests: tuple[Test, ...]) -> Condition | None:
     """Where the rows are that meet all tests; None when the hashes cannot tell (see `plain` in schema.py)."""
+    if any(operator == "in" for _, operator, _ in tests):
+        return None
     if param.kind == "reference":
         return _reference_condition(hasher, type, param, tests)
     parts = param.kind.split("$")
@@ -196,6 +198,8 @@ def _column(hasher: Hasher, kind: str, field: str, operator: str, value: Any) ->
 def _text_test(column: str, operator: str, value: str) -> tuple[str, tuple[Any, ...]]:
     if operator == "prefix":
         return f"({{x}}.{column}>=? AND {{x}}.{column}<?)", (value, value + "\U0010ffff")
+    if operator == "suffix":
+        return f"substr({{x}}.{column},-?)=?" if value else "1", (len(value), value) if value else ()
     if operator == "contains":
         return f"instr({{x}}.{column},?)>0", (value,)
     return f"{{x}}.{column}{OPERATORS[operator]}?", (value,)

@@ -6,8 +6,9 @@ positive condition as the source and leaves the others as tests.
 """
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate, Test
 from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
@@ -22,7 +23,7 @@ class Sql(NamedTuple):
     args: tuple[object, ...] = ()
 
 
-FALSE, TRUE = Sql("0"), Sql("1")
+FALSE, TRUE = Sql("(SELECT 0)"), Sql("1")  # a plain 0 leaves SQLite "no query solution" for INDEXED BY
 
 
 class Compiler:
@@ -56,8 +57,8 @@ class Compiler:
                 return next(filter(None, (self.source(part, types) for part in parts)), None)
             case Or(parts):
                 sources = [self.source(part, types) for part in parts]
-                if not sources or any(source is None for source in sources):
-                    return None
+                if not sources or len(sources) > 300 or any(source is None for source in sources):
+                    return None  # SQLite unites 500 SELECTs at most
                 return join(" UNION ALL ", (source for source in sources if source), FALSE, wrap=False)
             case Not():
                 return None
@@ -72,6 +73,8 @@ class Compiler:
         return f"x{next(self._numbers)}"
 
     def _is(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
+        if tests and tests[0][1] == "in":
+            return self._listed(type_, param, tests[0][2], r)
         if param.kind == "id":
             return join(
                 " AND ", (Sql(f"{r}.h=?", (self.hasher.resource(type_, value),)) for _, _, value in tests), TRUE
@@ -101,6 +104,38 @@ class Compiler:
         every = join(" AND ", conditions, TRUE)
         return Sql(f"EXISTS (SELECT 1 FROM json_each({r}.plain,?) {x} WHERE {every.text})", (path, *every.args))
 
+    def _listed(self, type_: str, param: Param, wanted: tuple[Any, ...], r: str) -> Sql:
+        """One of many values: SQLite makes an index of the list once, and looks up what the resource has."""
+        if param.kind == "id":
+            numbers = [self.hasher.resource(type_, id) for (id,) in wanted]
+            return Sql(f"{r}.h IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
+        x = self._alias()
+        texts = [
+            f"{value[1]}\x01{self.hasher.narrow(value[0])}" if param.kind == "token" else "/".join(value)
+            for value in wanted
+        ]
+        return Sql(
+            f"EXISTS (SELECT 1 FROM json_each({r}.plain,?) {x} WHERE {x}.value IN (SELECT value FROM json_each(?)))",
+            (f'$."{param.code}"', json.dumps(texts)),
+        )
+
+    def _listed_source(self, type_: str, param: Param, wanted: tuple[Any, ...]) -> Sql:
+        x, j = self._alias(), self._alias()
+        if param.kind == "token":
+            rows = [[self.hasher.code(type_, param, code), self.hasher.narrow(system)] for system, code in wanted]
+            return Sql(
+                f"SELECT {x}.rid FROM (SELECT DISTINCT json_extract(value,'$[0]') k, json_extract(value,'$[1]') v "
+                f"FROM json_each(?)) {j} CROSS JOIN key {x} ON {x}.k={j}.k AND {x}.v={j}.v",
+                (json.dumps(rows),),
+            )
+        numbers = [self.hasher.resource(type_ if param.kind == "id" else value[0], value[-1]) for value in wanted]
+        if param.kind == "id":
+            return Sql("SELECT rid FROM resource WHERE h IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
+        return Sql(
+            f"SELECT {x}.rid FROM json_each(?) {j} CROSS JOIN link {x} ON {x}.k=? AND {x}.target={j}.value",
+            (json.dumps(numbers), self.hasher.param(type_, param.code)),
+        )
+
     def _chain(self, source: str, param: Param, type_: str, inner: Predicate, r: str) -> Sql:
         x, t = self._alias(), self._alias()
         where = self.test(inner, (type_,), t)
@@ -122,6 +157,9 @@ class Compiler:
     def _is_source(self, param: Param, tests: tuple[Test, ...], types: tuple[str, ...]) -> Sql | None:
         selects: list[Sql] = []
         for type_ in types:
+            if tests and tests[0][1] == "in":
+                selects.append(self._listed_source(type_, param, tests[0][2]))
+                continue
             if param.kind == "id":
                 if not tests:
                     return None
@@ -217,6 +255,9 @@ def join(glue: str, parts: Iterable[Sql], empty: Sql, wrap: bool = True) -> Sql:
         return empty
     if len(pieces) == 1:
         return pieces[0]
+    if wrap and len(pieces) > 16:  # a tree: SQLite takes expressions 1,000 deep, and a OR b OR c is one deeper for each
+        half = len(pieces) // 2
+        return join(glue, (join(glue, pieces[:half], empty), join(glue, pieces[half:], empty)), empty)
     text = glue.join(piece.text for piece in pieces)
     return Sql(f"({text})" if wrap else text, tuple(arg for piece in pieces for arg in piece.args))
 
