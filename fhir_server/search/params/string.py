@@ -10,7 +10,7 @@ def tests(text: str, modifier: str, ask: Ask) -> Alternatives:
     """By default the folded value starts with the folded text; `exact` compares the text as it is."""
     value = unescape(text)[:LONGEST]
     if modifier == "exact":
-        return ((("exact", "=", value),),)
+        return ((("norm", "=", fold(value)), ("exact", "=", value)),)  # the stores find a text by its folded form
     norm = fold(value)
     if not norm:
         raise bad(ask, text, "some letters or digits")
