@@ -27,7 +27,9 @@ class FhirError(Exception):
 
 def refuse(status: int, code: str, diagnostics: str, *expression: str, **headers: str) -> FhirError:
     """The common case of FhirError: a single issue. Header names are given with `_` for `-`."""
-    return FhirError(status, (Issue(code, diagnostics, expression),), {k.replace("_", "-"): v for k, v in headers.items()})
+    return FhirError(
+        status, (Issue(code, diagnostics, expression),), {k.replace("_", "-"): v for k, v in headers.items()}
+    )
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
