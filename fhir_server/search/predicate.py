@@ -16,6 +16,10 @@ An entry is a tuple: its Param, then one value for each of `fields(param.kind)`,
 A composite's kind joins those of its components with "$" (`token$quantity`) and its fields are numbered: `1.system`,
 `1.code`, `2.low`, ... Two kinds are columns of the resource rather than entries of it: `id` (field id) and `updated`
 (fields low and high, the same instant twice).
+
+The operators are `=`, `<`, `<=`, `>`, `>=` and, on text, `prefix`, `suffix` and `contains`. `in` is the only test of
+its Is and compares several fields at once with a tuple of tuples: `("system,code", "in", (("http://loinc.org", "8"),))`
+of a token, `("type,id", "in", ...)` of a reference, `("id", "in", (("1",), ...))` of `_id`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +36,7 @@ class Param(NamedTuple):
 
 
 Entry = tuple[Any, ...]  # (Param, value, ...): see the module's first lines
-Test = tuple[str, str, Any]  # (field, operator, value); operators: = < <= > >= prefix contains
+Test = tuple[str, str, Any]  # (field, operator, value)
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "token": ("system", "code"),
@@ -167,7 +171,16 @@ def entries_of(row: Indexed, param: Param) -> Iterable[Entry]:
 
 def _meets(entry: Entry, param: Param, tests: tuple[Test, ...]) -> bool:
     names = fields(param.kind)
-    return all(_holds(entry[1 + names.index(field)], operator, value) for field, operator, value in tests)
+
+    def value_of(field: str) -> Any:
+        return entry[1 + names.index(field)]
+
+    return all(
+        tuple(map(value_of, field.split(","))) in value
+        if operator == "in"
+        else _holds(value_of(field), operator, value)
+        for field, operator, value in tests
+    )
 
 
 def _holds(have: Any, operator: str, want: Any) -> bool:
@@ -184,6 +197,8 @@ def _holds(have: Any, operator: str, want: Any) -> bool:
             return bool(have >= want)
         case "prefix":
             return bool(have.startswith(want))
+        case "suffix":
+            return bool(have.endswith(want))
         case "contains":
             return bool(want in have)
     raise ValueError(f"unknown operator {operator!r}")

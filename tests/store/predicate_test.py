@@ -108,21 +108,31 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
 
     def tokens(param: Param, *names: str) -> st.SearchStrategy[Predicate]:
         system, code = names
-        return st.builds(
+        one = st.builds(
             lambda s, c, which: Is(param, tuple([(system, "=", s)] * (which != 1) + [(code, "=", c)] * (which != 2))),
             st.sampled_from(SYSTEMS), st.sampled_from(CODES), st.sampled_from([0, 1, 1, 2]),
         )  # fmt: skip
+        pairs = st.lists(st.tuples(st.sampled_from(SYSTEMS), st.sampled_from(CODES)), max_size=4, unique=True)
+        listed = pairs.map(lambda values: Is(param, (("system,code", "in", tuple(values)),)))
+        return st.one_of(one, one, listed)
 
     def spans(param: Param, values: st.SearchStrategy[Any], prefix: str = "") -> st.SearchStrategy[Predicate]:
         one = st.tuples(st.sampled_from([prefix + "low", prefix + "high"]), COMPARE, values)
         return st.lists(one, min_size=1, max_size=2).map(lambda tests: Is(param, tuple(tests)))
 
     def text(param: Param, name: str) -> st.SearchStrategy[Predicate]:
-        return st.builds(lambda op, v: Is(param, ((name, op, v),)), st.sampled_from(["=", "prefix", "contains"]), texts)
+        return st.builds(
+            lambda op, v: Is(param, ((name, op, v),)), st.sampled_from(["=", "prefix", "suffix", "contains"]), texts
+        )
 
     updated = spans(UPDATED, st.integers(0, 60))
     if type == "Patient":
-        ids = st.integers(0, 9).map(lambda n: Is(ID, (("id", "=", str(n)),)))
+        ids: st.SearchStrategy[Predicate] = st.one_of(
+            st.integers(0, 9).map(lambda n: Is(ID, (("id", "=", str(n)),))),
+            st.lists(st.integers(0, 12), max_size=4).map(
+                lambda ns: Is(ID, (("id", "in", tuple((str(n),) for n in ns)),))
+            ),
+        )
         present = st.sampled_from([FAMILY, GENDER, BIRTH]).map(Is)
         return st.one_of(
             text(FAMILY, "norm"), tokens(GENDER, "system", "code"), spans(BIRTH, moments), ids, present, updated
@@ -139,6 +149,10 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
         lambda t, n: Is(SUBJECT, (("type", "=", t), ("id", "=", str(n)))), st.sampled_from(["Patient", "Observation"]),
         st.integers(0, 9),
     )  # fmt: skip
+    listed = st.lists(st.tuples(st.sampled_from(["Patient", "Observation"]), st.integers(0, 9).map(str)), max_size=4)
+    referring = st.builds(
+        lambda p, t: Is(p, (("type,id", "in", tuple(t)),)), st.sampled_from([SUBJECT, DERIVED]), listed
+    )
     foreign = st.sampled_from(
         [Is(DERIVED, (("url", "=", "http://else/1"),)),
          Is(DERIVED, (("url", "=", "http://else/1"), ("version", "=", "2"))),
@@ -149,6 +163,7 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
         spans(DATE, moments),
         spans(NUMBER, numbers),
         subjects,
+        referring,
         foreign,
         text(PROFILE, "uri"),
         st.builds(lambda p, u: Is(VALUE, (*p.tests, *u)), spans(VALUE, numbers), units),
