@@ -1,7 +1,7 @@
 """XML to a resource in memory, strictly, and without document types or entities. https://hl7.org/fhir/R4/xml.html
 
-One pass of expat, which keeps positions, so that a narrative is taken out as the bytes that it is. A document that needs
-anything but elements, attributes and comments is refused before it can cost something.
+One pass of expat, which keeps positions, so that a narrative is taken out as the bytes that it is. A document that
+needs anything but elements, attributes and comments is refused before it can cost something.
 """
 
 import re

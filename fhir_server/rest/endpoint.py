@@ -9,14 +9,16 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.access import OPERATOR, Caller
-from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Ask, Pairs
 from fhir_server.interactions.conditional import query_pairs
 from fhir_server.interactions.route import arguments
 from fhir_server.interactions.table import Interaction, compiled
+from fhir_server.rest.bodies import decoded, form_pairs, read_body
+from fhir_server.rest.coding import WORTHWHILE
 from fhir_server.rest.errors import told
-from fhir_server.rest.negotiate import Headers, Preference, preference, require_acceptable, require_content_type
+from fhir_server.rest.formats import dressed
+from fhir_server.rest.negotiate import JSON, Form, Headers, Preference, body_kind, preference, wanted
 from fhir_server.rest.respond import Message, answered, refused
 from fhir_server.server import Server
 
@@ -39,41 +41,38 @@ class FhirEndpoint:
         self.server: Server | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: Headers = dict(scope["headers"])
+        base = self.server.settings.base if self.server else ""
         try:
-            status, headers, body = await self.answer(scope, receive)
+            message = await self.answer(scope, receive, headers)
+            if scope["form"] is not JSON or (len(message[2]) > WORTHWHILE and b"accept-encoding" in headers):
+                message = await dressed(message, scope, base, headers)
         except Exception as error:
-            status, headers, body = refused(told(error, scope.get("request_id", "")))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+            message = await dressed(refused(told(error, scope.get("request_id", ""))), scope, base, headers)
+        status, fields, body = message
+        await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})
 
-    async def answer(self, scope: Scope, receive: Receive) -> Message:
-        """Find the interaction, read what it needs, perform it."""
+    async def answer(self, scope: Scope, receive: Receive, headers: Headers) -> Message:
+        """Find the interaction, read what it needs, perform it; the scope is told the form of the answer."""
         server, method = self.server, scope["method"]
         if server is None:
             raise refuse(503, "transient", "The server is starting.", Retry_After="1")
+        query = query_pairs(scope["query_string"].decode("latin-1")) if scope["query_string"] else ()
+        scope["form"] = form_of(headers, query)
         path = scope["path"][len(PREFIX) :].strip("/")
         row, given = arguments(server, self.shapes, "GET" if method == "HEAD" else method, path)
         scope["interaction"] = row.name
-        headers: Headers = dict(scope["headers"])
-        query: Pairs = ()
-        format = None
-        if scope["query_string"]:
-            query = query_pairs(scope["query_string"].decode("latin-1"))
-            format = next((value for name, value in query if name == "_format"), None)
         prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE
         ask: dict[str, Any] = {}
         if row.body:
-            require_content_type(headers, row.body)
+            kind = body_kind(headers, row.body)
             body = await read_body(receive, headers, server.settings.max_body)
             if row.body == "form":
                 query += form_pairs(body)
-                format = next((value for name, value in query if name == "_format"), format)
-            elif row.body == "patch":
-                ask["patch"] = codec.decode(body)
-                codec.refuse_duplicate_keys(body, codec.encode(ask["patch"]))
-            else:
-                ask["resource"], _ = codec.read_resource(body)
-        require_acceptable(headers, format)
+                scope["form"] = form_of(headers, query)
+            elif body or row.body != "operation":  # an operation without parameters needs no body
+                ask["patch" if row.body == "patch" else "resource"] = await decoded(body, kind)
         for header, name in _CONDITIONS:
             if header in headers:
                 ask[name] = headers[header].decode("latin-1")
@@ -90,32 +89,7 @@ def caller_of(scope: Scope) -> Caller:
     return OPERATOR
 
 
-async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
-    """The whole body. Raises FhirError 413 as soon as it exceeds `limit` bytes, 400 if the client goes away."""
-    said = headers.get(b"content-length", b"0")
-    if said.isdigit() and int(said[:20]) > limit:
-        raise too_long(limit)
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise refuse(400, "incomplete", "The request ended before its body was complete.")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise too_long(limit)
-        if not message.get("more_body"):
-            return b"".join(chunks)
-
-
-def too_long(limit: int) -> Exception:
-    """The 413 of a body over the limit; the connection is closed, for the rest of the body will not be read."""
-    return refuse(413, "too-long", f"The body is larger than {limit} bytes.", Connection="close")
-
-
-def form_pairs(body: bytes) -> Pairs:
-    """The parameters of an `application/x-www-form-urlencoded` body."""
-    try:
-        return query_pairs(body.decode())
-    except UnicodeDecodeError:
-        raise refuse(400, "invalid", "The form is not UTF-8.") from None
+def form_of(headers: Headers, query: Pairs) -> Form:
+    """The form in which the answer is wanted. Raises FhirError 406 for one that is not written."""
+    asked = dict(reversed(query)) if query else {}  # of a parameter given twice, the first counts
+    return wanted(headers.get(b"accept"), asked.get("_format"), asked.get("_pretty"))

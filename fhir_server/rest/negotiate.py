@@ -6,14 +6,49 @@ from typing import NamedTuple
 
 from fhir_server.fhir.outcome import refuse
 
-JSON_TYPES = frozenset({"application/fhir+json", "application/json", "text/json"})
-FORMATS = JSON_TYPES | {"json"}  # values of _format
-PATCH_TYPES = frozenset({"application/json-patch+json"})
-FORM_TYPES = frozenset({"application/x-www-form-urlencoded"})
-BODY_TYPES = {"resource": JSON_TYPES, "operation": JSON_TYPES, "patch": PATCH_TYPES, "form": FORM_TYPES}
-_ANY = JSON_TYPES | {"*/*", "application/*", "text/*"}
+# What is written, by MIME type: a client that asks for a general type is answered with that type.
+WRITTEN = {
+    "application/fhir+json": "json",
+    "application/json": "json",
+    "text/json": "json",
+    "application/fhir+xml": "xml",
+    "application/xml": "xml",
+    "text/xml": "xml",
+    "text/html": "html",
+}
+SHORT = {"json": "application/fhir+json", "xml": "application/fhir+xml", "html": "text/html"}  # values of _format
+READ = {type: kind for type, kind in WRITTEN.items() if kind != "html"}
+# What a body may be, by what the interaction takes; the kind says how it is decoded.
+BODY_TYPES: Mapping[str, Mapping[str, str]] = {
+    "resource": READ,
+    "operation": READ,
+    "patch": {
+        "application/json-patch+json": "json-patch",
+        "application/fhir+json": "json",  # FHIRPath Patch, in Parameters
+        "application/fhir+xml": "xml",
+    },
+    "form": {"application/x-www-form-urlencoded": "form"},
+}
+_DEFAULT = {"resource": "json", "operation": "json", "patch": "json-patch", "form": "form"}
+_FHIR_VERSIONS = ("4.0", "4.0.1")  # https://hl7.org/fhir/R4/http.html#version-parameter
+_RANGES = 100  # media ranges of an Accept header that are looked at
 
 Headers = Mapping[bytes, bytes]
+
+
+class Form(NamedTuple):
+    """How an answer is written: `kind` is json, xml or html, `type` the Content-Type header."""
+
+    kind: str
+    type: tuple[bytes, bytes]
+    pretty: bool = False
+
+
+def _form(mime: str, pretty: bool = False) -> Form:
+    return Form(WRITTEN[mime], (b"content-type", f"{mime}; charset=utf-8".encode()), pretty)
+
+
+JSON = _form("application/fhir+json")
 
 
 class Preference(NamedTuple):
@@ -23,43 +58,91 @@ class Preference(NamedTuple):
     lenient: bool = False
 
 
-def require_acceptable(headers: Headers, format: str | None) -> None:
-    """Raise FhirError 406 unless the client takes JSON; `_format` counts more than `Accept`."""
-    if format is not None:
-        if format.partition(";")[0].strip().replace(" ", "+") not in FORMATS:  # an unescaped + arrives as a space
-            raise refuse(406, "not-supported", f"This server writes JSON only, not _format={format[:50]!r}.")
-        return
-    accept = headers.get(b"accept")
-    if accept is not None and not _accepts_json(accept):
-        raise refuse(406, "not-supported", "This server writes JSON only: send Accept: application/fhir+json.")
-
-
 @lru_cache(maxsize=256)
-def _accepts_json(accept: bytes) -> bool:
-    for part in accept.decode("latin-1").split(","):
-        kind, *parameters = (text.strip().lower() for text in part.split(";"))
-        if kind in _ANY and not any(
-            text.replace(" ", "") in ("q=0", "q=0.0", "q=0.00", "q=0.000") for text in parameters
-        ):
-            return True
-    return not accept.strip()
+def wanted(accept: bytes | None, format: str | None, pretty: str | None) -> Form:
+    """The form that `Accept`, `_format` and `_pretty` ask for, of which `_format` counts more than `Accept`.
+
+    Plain FHIR JSON is always the same object, JSON. Raises FhirError 406 if it is none that this server writes.
+    """
+    if format is not None:
+        mime = format.partition(";")[0].strip().lower().replace(" ", "+")  # an unescaped + arrives as a space
+        mime = SHORT.get(mime, mime)
+        if mime not in WRITTEN:
+            raise refuse(406, "not-supported", f"_format={format[:50]!r} is not written here: use {_choice()}.")
+    elif accept is None or accept.isspace() or not accept:
+        mime = "application/fhir+json"
+    else:
+        mime = _best(accept.decode("latin-1"))
+    found = _form(mime, pretty == "true")
+    return JSON if found == JSON else found
 
 
-def require_content_type(headers: Headers, body: str) -> None:
-    """Raise FhirError 415 unless the body of this kind (`resource`, `patch`, `form`) is in a format we read."""
-    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-    if encoding not in ("identity", ""):
-        raise refuse(415, "not-supported", f"The body must not have the Content-Encoding {encoding[:50]!r}.")
+def _best(accept: str) -> str:
+    """The MIME type of the highest quality; then the one named most exactly, first, or preferred by us (JSON)."""
+    ranges = [_range(text) for text in accept.split(",", _RANGES)[:_RANGES] if text.strip()]
+    rated = []
+    for at, mime in enumerate(WRITTEN):
+        # The most exact range that covers a type tells its quality. https://www.rfc-editor.org/rfc/rfc9110#name-accept
+        exact, quality, place = max(
+            ((_covers(kind, mime), quality, -number) for number, (kind, quality) in enumerate(ranges)),
+            default=(0, 0.0, 0),
+        )
+        if exact and quality:
+            rated.append((quality, exact, place, -at, mime))
+    if not rated:
+        raise refuse(406, "not-supported", f"None of the types in Accept is written here: use {_choice()}.")
+    return max(rated)[-1]
+
+
+def _range(text: str) -> tuple[str, float]:
+    """A media range and its quality, 0 if it is refused or asks for another version of FHIR."""
+    kind, *parameters = (part.strip().lower() for part in text.split(";"))
+    quality = 1.0
+    for name, _, value in (part.partition("=") for part in parameters):
+        value = value.strip().strip('"')
+        if name.strip() == "q":
+            try:
+                quality = min(max(float(value), 0.0), 1.0)
+            except ValueError:
+                quality = 0.0
+        elif name.strip() == "fhirversion" and value not in _FHIR_VERSIONS:
+            return kind, 0.0
+    return kind, quality if quality == quality else 0.0  # NaN is no quality
+
+
+def _covers(range: str, mime: str) -> int:
+    """How exactly a media range names a type: 3 itself, 2 its family, 1 anything, 0 not at all."""
+    if range == mime:
+        return 3
+    if range == mime.partition("/")[0] + "/*":
+        return 2
+    return 1 if range == "*/*" else 0
+
+
+def _choice() -> str:
+    return ", ".join(SHORT.values())
+
+
+def body_kind(headers: Headers, body: str) -> str:
+    """How to decode the body of an interaction that takes `body`: json, xml, json-patch or form.
+
+    Raises FhirError 415 for what is not read there, another character set or another version of FHIR.
+    """
     given = headers.get(b"content-type")
     if given is None:
-        return
-    kind, *parameters = (text.strip().lower() for text in given.decode("latin-1").split(";"))
-    if kind not in BODY_TYPES[body]:
-        wanted = " or ".join(sorted(BODY_TYPES[body]))
-        raise refuse(415, "not-supported", f"Content-Type {kind[:50]!r} is not read here: send {wanted}.")
-    for text in parameters:
-        if text.startswith("charset=") and text[8:].strip('"') not in ("utf-8", "utf8", "us-ascii"):
+        return _DEFAULT[body]
+    mime, *parameters = (text.strip().lower() for text in given.decode("latin-1").split(";"))
+    kind = BODY_TYPES[body].get(mime)
+    if kind is None:
+        known = " or ".join(type for type in BODY_TYPES[body] if type not in ("text/json", "text/xml"))
+        raise refuse(415, "not-supported", f"Content-Type {mime[:50]!r} is not read here: send {known}.")
+    for name, _, value in (text.partition("=") for text in parameters):
+        value = value.strip().strip('"')
+        if name.strip() == "charset" and value not in ("utf-8", "utf8", "us-ascii"):
             raise refuse(415, "not-supported", "The body must be in UTF-8.")
+        if name.strip() == "fhirversion" and value not in _FHIR_VERSIONS:
+            raise refuse(415, "not-supported", f"FHIR {value[:20]!r} is not read here: send R4, fhirVersion=4.0.")
+    return kind
 
 
 @lru_cache(maxsize=256)
