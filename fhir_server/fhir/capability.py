@@ -38,7 +38,7 @@ def capability_statement(
         "implementation": {"description": "FHIR server of a cancer-research participation network", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
-        "patchFormat": ["application/json-patch+json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [
             {
                 "mode": "server",

@@ -1,7 +1,8 @@
-"""Change parts of a resource with JSON Patch. https://hl7.org/fhir/R4/http.html#patch"""
+"""Change parts of a resource with JSON Patch or FHIRPath Patch. https://hl7.org/fhir/R4/http.html#patch"""
 
 from fhir_server.access import Caller
 from fhir_server.fhir import codec
+from fhir_server.fhir.fhirpath_patch import apply_fhirpath_patch
 from fhir_server.fhir.outcome import refuse
 from fhir_server.fhir.patch import apply_patch
 from fhir_server.interactions import update
@@ -62,5 +63,8 @@ async def apply(
 
 
 def patched(server: Server, before: Stored, ask: Ask) -> Draft:
-    """The draft of the next version."""
-    return draft(server, apply_patch(codec.decode(before.body), ask.patch), ask.id)
+    """The draft of the next version. A FHIRPath Patch is a Parameters resource, a JSON Patch an array."""
+    resource = codec.decode(before.body)
+    if isinstance(ask.patch, dict):
+        return draft(server, apply_fhirpath_patch(server.definitions, resource, ask.patch), ask.id)
+    return draft(server, apply_patch(resource, ask.patch), ask.id)

@@ -12,7 +12,7 @@ COMPLEX = ("resource", "Meta")  # kinds that no query string can carry
 
 
 def inputs(ask: Ask, known: Mapping[str, str]) -> Inputs:
-    """The values of what was given, by name; `known` maps the names of an operation's parameters to their kinds (KINDS).
+    """The values of what was given, by name; `known` maps an operation's parameters to their kinds (KINDS).
 
     A parameter that may repeat (kind with `*`) gives a list. A body that is no Parameters is the `resource` parameter.
     Raises FhirError 400 for unknown names (unless handling is lenient), repetitions and values of another kind.
