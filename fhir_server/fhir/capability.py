@@ -37,7 +37,7 @@ def capability_statement(
         "software": {"name": "fhir-server", "version": software_version()},
         "implementation": {"description": "FHIR server of a cancer-research participation network", "url": base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "text/html", "json", "xml", "html"],
         "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [
             {

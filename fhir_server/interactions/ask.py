@@ -21,6 +21,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     compartment: str = ""  # the type before the id in Patient/123/Observation; `type` is then Observation
     query: Pairs = ()
+    form: Pairs = ()  # _format and _pretty, which say nothing to an interaction but that links to pages repeat them
     resource: Resource | None = None
     patch: Any = None
     if_match: str | None = None

@@ -27,11 +27,11 @@ async def history(server: Server, caller: Caller, ask: Ask) -> Answer:
     if ask.id and not page.rows and after is None and since is None:
         raise not_found(ask.type, ask.id)
     base = server.settings.base
-    used = [(name, value) for name, value in query if name in ("_since", "_count")]
+    used = [*((name, value) for name, value in query if name in ("_since", "_count")), *ask.form]
     links = [("self", f"{base}/{path}" + ("?" + urlencode(used) if used else ""))]
     if page.next is not None and count:
         sealed = seal(server, caller, Place(path, query, page.next, None, ask.lenient))
-        links.append(("next", f"{base}/{path}?{PARAMETER}={sealed}"))
+        links.append(("next", f"{base}/{path}?" + urlencode(((PARAMETER, sealed), *ask.form))))
     rows = page.rows if count else []
     return Answer(200, bundle("history", [_entry(base, row) for row in rows], links=links, total=page.total))
 

@@ -35,7 +35,7 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
     asked, where = _parsed(server, ask, place)
     where = restrict(where, caller)
     types = asked.types
-    links = [("self", _url(server, path, asked.used))]
+    links = [("self", _url(server, path, (*asked.used, *ask.form)))]
     if asked.summary == "count" or asked.count == 0:
         found = await find(Query(types, where, count=1, total=True))
         return Answer(200, bundle("searchset", (), links=links, total=found.total))
@@ -48,7 +48,7 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
         total = len(page.rows)
     if page.next is not None:
         sealed = seal(server, caller, place._replace(position=page.next, total=total))
-        links.append(("next", _url(server, path, ((PARAMETER, sealed),))))
+        links.append(("next", _url(server, path, ((PARAMETER, sealed), *ask.form))))
     added, cut = await included(server, caller, asked.includes, page.rows, find) if asked.includes else ((), False)
     entries = _entries(server, asked, page.rows, "match") + _entries(server, asked, added, "include")
     if cut:

@@ -77,6 +77,7 @@ class FhirEndpoint:
             if header in headers:
                 ask[name] = headers[header].decode("latin-1")
         if query:
+            ask["form"] = tuple(pair for pair in query if pair[0] in ("_format", "_pretty"))
             query = tuple(pair for pair in query if pair[0] not in ("_format", "_pretty"))
         if prefer is not _NO_PREFERENCE:
             ask.update(lenient=prefer.lenient, full=prefer.returns == "representation")
