@@ -50,15 +50,20 @@ def reads_and_creates(folder: Path) -> list[Figure]:
     """HTTP with 16 clients: read by id, create."""
     store, body = f"sqlite:///{folder}/http.db", folder / "observation.json"
     body.write_bytes(encode(corpus.genomic_observation()))
-    with fhir_server(store, access_log="false") as server:
+    with (
+        fhir_server(store, access_log="false") as server,
+        uvicorn("bench.raw:routed", BENCH_BODY=str(body)) as routed_app,
+        uvicorn("bench.raw:bare", BENCH_BODY=str(body)) as bare_app,
+    ):
         created = ask("POST", f"{server.origin}/fhir/Observation", body=body)
         asyncio.run(_put_one(store))
-        read = ask("GET", f"{server.origin}/fhir/Observation/one")
-    with uvicorn("bench.raw:routed", BENCH_BODY=str(body)) as raw:
-        routed = ask("GET", f"{raw.origin}/fhir/Observation/one")["per_second"]
-    with uvicorn("bench.raw:bare", BENCH_BODY=str(body)) as raw:
-        bare = ask("GET", f"{raw.origin}/fhir/Observation/one")["per_second"]
-    rate = read["per_second"]
+        urls = [f"{one.origin}/fhir/Observation/one" for one in (server, routed_app, bare_app)]
+        # In turns and the best of each, so that what else the machine does meets all three alike.
+        rounds = [[ask("GET", url, seconds=2) for url in urls] for _ in range(4)]
+    read, routed_best, bare_best = (
+        max(column, key=lambda one: one["per_second"]) for column in zip(*rounds, strict=True)
+    )
+    rate, routed, bare = read["per_second"], routed_best["per_second"], bare_best["per_second"]
     return [
         Figure(
             "read by id, 16 clients",
@@ -191,9 +196,11 @@ def _print_all(args: argparse.Namespace, folder: Path) -> None:
 def _steps(plan: Any, depth: int = 0) -> list[str]:
     """The steps of a plan: SQLite's lines, MongoDB's stages (of the plan that won) with the index of each."""
     if isinstance(plan, list):
-        return [step for one in plan for step in ([one] if isinstance(one, str) else _steps(one, depth))]
+        return [step for one in plan for step in _steps(one, depth)]
     if not isinstance(plan, dict):
         return []
+    if "sqlite" in plan:
+        return list(plan["sqlite"])
     name = " ".join(str(plan[key]) for key in ("stage", "indexName", "keyPattern") if key in plan)
     inside = (value for key, value in plan.items() if key not in ("rejectedPlans", "executionStats"))
     return ["  " * depth + name] * bool(name) + [step for one in inside for step in _steps(one, depth + bool(name))]
