@@ -36,14 +36,14 @@ def test_another_implementation_reads_it(client: Client) -> None:
     assert answer.content == encode(statement())
 
 
-def claims(type: str) -> dict[str, Any]:
+def claimed(type: str) -> dict[str, Any]:
     found: dict[str, Any] = next(one for one in statement()["rest"][0]["resource"] if one["type"] == type)
     return found
 
 
 @pytest.mark.parametrize("type", MINIMAL)
 def test_every_interaction_claimed_works(client: Client, type: str) -> None:
-    codes = {one["code"] for one in claims(type)["interaction"]}
+    codes = {one["code"] for one in claimed(type)["interaction"]}
     body = {"resourceType": type, **MINIMAL[type]}
     id = client.create(body)
     patch = {"content-type": "application/json-patch+json"}
@@ -73,17 +73,17 @@ def test_every_search_parameter_and_include_claimed_is_accepted(client: Client, 
         "composite": "a$1",
     }
     refused = []
-    for param in claims(type)["searchParam"]:
+    for param in claimed(type)["searchParam"]:
         answer = client("GET", f"{type}?{param['name']}:missing=true" if param["type"] != "composite" else type)
         other = client("GET", type, params={param["name"]: values.get(param["type"], "x")})
         if answer.status_code != 200 and not param["name"].startswith("_"):
             refused.append((param["name"], answer.text))
         if other.status_code != 200 and param["type"] != "composite":
             refused.append((param["name"], other.text))
-    for include in claims(type).get("searchInclude", ()):
+    for include in claimed(type).get("searchInclude", ()):
         if client("GET", f"{type}?_include={include}").status_code != 200:
             refused.append((include, "include"))
-    for include in claims(type).get("searchRevInclude", ()):
+    for include in claimed(type).get("searchRevInclude", ()):
         if client("GET", f"{type}?_revinclude={include}").status_code != 200:
             refused.append((include, "revinclude"))
     assert refused == []
