@@ -43,7 +43,8 @@ _GRAMS = {f"{prefix}g": _TEN**power for prefix, power in _PREFIXES.items()} | {
     "t": _TEN**6, "[lb_av]": _POUND * 1000, "[oz_av]": _POUND * 1000 / 16, "[stone_av]": _POUND * 14_000,
 }  # fmt: skip
 _METRES = {f"{prefix}m": _TEN**power for prefix, power in _PREFIXES.items()} | {
-    "[in_i]": Fraction("0.0254"), "[ft_i]": Fraction("0.3048"), "[yd_i]": Fraction("0.9144"), "[mi_i]": Fraction("1609.344"),
+    "[in_i]": Fraction("0.0254"), "[ft_i]": Fraction("0.3048"), "[yd_i]": Fraction("0.9144"),
+    "[mi_i]": Fraction("1609.344"),
 }  # fmt: skip
 _MOLES = {f"{prefix}mol": _TEN**power for prefix, power in _PREFIXES.items()}
 _EQUIVALENTS = {f"{prefix}eq": _TEN**power for prefix, power in _PREFIXES.items()}
@@ -53,8 +54,9 @@ _INTERNATIONAL = {f"{prefix}[{letter}U]": _TEN**power for prefix, power in _PREF
 _COUNTS = {"": _TEN**0, "1": _TEN**0, **{f"10*{power}": _TEN**power for power in (2, 3, 4, 5, 6, 9, 10, 11, 12)}}
 _COUNTS |= {f"10^{power}": _TEN**power for power in (3, 6, 9, 12)}
 _DAYS = {
-    "d": Fraction(1), "wk": Fraction(7), "mo": Fraction("30.4375"), "mo_j": Fraction("30.4375"), "a": Fraction("365.25"),
-    "a_j": Fraction("365.25"), "h": Fraction(1, 24), "min": Fraction(1, 1440), "s": Fraction(1, 86_400),
+    "d": Fraction(1), "wk": Fraction(7), "mo": Fraction("30.4375"), "mo_j": Fraction("30.4375"),
+    "a": Fraction("365.25"), "a_j": Fraction("365.25"),
+    "h": Fraction(1, 24), "min": Fraction(1, 1440), "s": Fraction(1, 86_400),
     "ms": Fraction(1, 86_400_000), "us": Fraction(1, 86_400_000_000),
 }  # fmt: skip
 _PASCALS = {
@@ -96,7 +98,7 @@ DIMENSIONS: tuple[tuple[str, Mapping[str, Fraction]], ...] = (
     ("mm[Hg]", _PASCALS),
     ("kcal", _JOULES),
     ("%", _RATIOS),
-    ("1/1000000{Base}", dict.fromkeys(("1/1000000{Base}", "1/1000000", "/1000000", "10*-6{Base}", "1/10*6"), Fraction(1))),
+    ("1/1000000{Base}", dict.fromkeys(("1/1000000{Base}", "1/1000000", "/1000000", "10*-6", "1/10*6"), Fraction(1))),
 )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def _concept(value: dict[str, Any]) -> tuple[Fields, ...]:
     return tuple([(coding.get("system", ""), coding.get("code", "")) for coding in codings])
 
 
-def _system_value(value: dict[str, Any]) -> tuple[Fields, ...]:
+def system_value(value: dict[str, Any]) -> tuple[Fields, ...]:
     return ((value.get("system", ""), value.get("value", "")),)
 
 
@@ -154,10 +154,10 @@ def _number(value: Any) -> tuple[Fields, ...]:
 
 
 def _number_range(value: dict[str, Any]) -> tuple[Fields, ...]:
-    return tuple([fields[:2] for fields in _range(value)])
+    return tuple([fields[:2] for fields in range_(value)])
 
 
-def _quantity(value: dict[str, Any]) -> tuple[Fields, ...]:
+def quantity(value: dict[str, Any]) -> tuple[Fields, ...]:
     number = value.get("value")
     if number is None:
         return ()
@@ -179,7 +179,7 @@ def _money(value: dict[str, Any]) -> tuple[Fields, ...]:
     return ((amount, amount, CURRENCY, value.get("currency", ""), ""),)
 
 
-def _range(value: dict[str, Any]) -> tuple[Fields, ...]:
+def range_(value: dict[str, Any]) -> tuple[Fields, ...]:
     low, high = value.get("low") or {}, value.get("high") or {}
     unit = low or high
     start = to_float(low["value"]) if "value" in low else -LARGEST
@@ -229,16 +229,16 @@ VALUES: Mapping[tuple[str, str], Values] = {
     ("token", "boolean"): _boolean,
     ("token", "Coding"): _coding,
     ("token", "CodeableConcept"): _concept,
-    ("token", "Identifier"): _system_value,
+    ("token", "Identifier"): system_value,
     ("token", "ContactPoint"): _contact_point,
     **{("date", type): _date for type in ("date", "dateTime", "instant")},
     ("date", "Period"): _period,
     ("date", "Timing"): _timing,
     **{("number", type): _number for type in ("integer", "decimal", "positiveInt", "unsignedInt")},
     ("number", "Range"): _number_range,
-    **{("quantity", type): _quantity for type in ("Quantity", "Age", "Count", "Distance", "Duration")},
+    **{("quantity", type): quantity for type in ("Quantity", "Age", "Count", "Distance", "Duration")},
     ("quantity", "Money"): _money,
-    ("quantity", "Range"): _range,
+    ("quantity", "Range"): range_,
     **{("string", type): _string for type in ("string", "markdown", "code", "uri", "id")},
     ("string", "HumanName"): _human_name,
     ("string", "Address"): _address,

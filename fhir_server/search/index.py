@@ -6,7 +6,7 @@ Synthea writes (2 cores of a small cloud machine, Python 3.11). fhirpathpy takes
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from fhir_server.fhir.codec import Resource
@@ -14,11 +14,25 @@ from fhir_server.fhir.definitions import Definitions, SearchParam
 from fhir_server.fhir.paths import Key, Refers, Step, Where, routes
 from fhir_server.search.aliases import aliases
 from fhir_server.search.composites import composite_actions
-from fhir_server.search.entries import Values, values
+from fhir_server.search.entries import Values, to_float, values
+from fhir_server.search.extras import EXTRAS, UNITS, texts
 from fhir_server.search.find import Find, evaluated, finder, keeps
 from fhir_server.search.predicate import Entry, Param
+from fhir_server.search.words import entry as words_entry
+from fhir_server.search.words import line
 
-Out = list[Entry]
+LATITUDE, LONGITUDE = Param("near:latitude", "number"), Param("near:longitude", "number")
+
+
+class Out(list[Entry]):
+    """The entries made so far, and the lines of text for the one entry that holds them all (words.py)."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+
 Action = Callable[[Any, Out], None]  # one JSON value in, its entries appended
 
 param_of = cache(Param)  # one object per (code, kind): entries share it
@@ -32,7 +46,9 @@ def kind_of(param: SearchParam) -> str:
 def indexer(definitions: Definitions, base: str) -> Callable[[Resource], tuple[Entry, ...]]:
     """A function from a valid resource to its distinct index entries; `base` is the URL of this server.
 
-    `_id`, `_lastUpdated`, special parameters and aliases (aliases.py) make none. A type is compiled at its first use.
+    `_id`, `_lastUpdated` and aliases (aliases.py) make none. What a modifier asks beyond a parameter's own entries is
+    indexed under a pseudo-parameter, only where there is something (extras.py, words.py). A type is compiled at its
+    first use.
     """
     plans: dict[str, Action] = {}
 
@@ -41,8 +57,11 @@ def indexer(definitions: Definitions, base: str) -> Callable[[Resource], tuple[E
         plan = plans.get(type)
         if plan is None:
             plan = plans[type] = _plan(type, definitions, base)
-        out: Out = []
+        out = Out()
         plan(resource, out)
+        words = words_entry(resource, out.lines)
+        if words is not None:
+            out.append(words)
         return tuple(dict.fromkeys(out))
 
     return index
@@ -111,14 +130,27 @@ def _plan(type: str, definitions: Definitions, base: str) -> Action:
     root = _Node()
     skipped = aliases(definitions, type)
     for code, param in definitions.search[type].items():
-        if code in skipped or code in ("_id", "_lastUpdated") or param.kind == "special" or not param.expression:
+        if code in ("_id", "_lastUpdated") or not param.expression:
+            continue
+        if code in skipped:
+            if skipped[code].type:  # who is meant by an identifier alone, its own type says
+                _add_extras(root, param, definitions)
+            continue
+        if code == "near":
+            root.at((Key("position"),)).actions.append(_position)
+        if param.kind == "special":
             continue
         if param.components:
             name = param_of(code, kind_of(param))
-            for steps, action in composite_actions(param, name, definitions, base):
+            found = list(composite_actions(param, name, definitions, base))
+            if any(part.kind == "quantity" for part in param.components):
+                name = param_of(f"{code}:ucum", name.kind)
+                found += composite_actions(param, name, definitions, base, UNITS)
+            for steps, action in found:
                 root.at(steps).actions.append(action)
         else:
             _add(root, param, definitions, base)
+            _add_extras(root, param, definitions)
     return root.compile() if root.keys or root.actions else _nothing
 
 
@@ -139,10 +171,46 @@ def _add(root: _Node, param: SearchParam, definitions: Definitions, base: str) -
             continue
         if route.type == "Resource":
             make = _of_types(param.target, make)
-        if all(isinstance(step, Key | Where | Refers) for step in route.steps):
-            root.at(route.steps).actions.append(_entries(name, make))
-        else:
-            root.actions.append(_entries(name, finder(route.steps, make)))
+        _place(root, route.steps, partial(_entries, name), make)
+
+
+def _add_extras(root: _Node, param: SearchParam, definitions: Definitions) -> None:
+    """What the modifiers of a parameter need: entries of pseudo-parameters, and lines of text."""
+    try:
+        found = routes(param.expression, param.type, definitions)
+    except ValueError:
+        return
+    for route in found:
+        for ending, kind, table in EXTRAS.get(param.kind, ()):
+            if route.type in table:
+                name = param_of(f"{param.code}:{ending}", kind)
+                _place(root, route.steps, partial(_entries, name), table[route.type])
+        told = texts(route.type) if param.kind == "token" else None
+        if told is not None:
+            _place(root, route.steps, partial(_lines, param.code), told)
+
+
+def _place(root: _Node, steps: tuple[Step, ...], action: Callable[[Any], Action], make: Values) -> None:
+    """Put an action at the end of the steps, or at the root when some step looks at more than one value."""
+    if all(isinstance(step, Key | Where | Refers) for step in steps):
+        root.at(steps).actions.append(action(make))
+    else:
+        root.actions.append(action(finder(steps, make)))
+
+
+def _lines(code: str, make: Values) -> Action:
+    def emit(value: Any, out: Out) -> None:
+        for (text,) in make(value):
+            out.lines.append(line(code, text))
+
+    return emit
+
+
+def _position(value: Any, out: Out) -> None:
+    """Where a Location is, for `near`."""
+    if "latitude" in value and "longitude" in value:
+        for name, number in ((LATITUDE, value["latitude"]), (LONGITUDE, value["longitude"])):
+            out.append((name, to_float(number), to_float(number)))
 
 
 def _of_types(types: frozenset[str], make: Values) -> Values:

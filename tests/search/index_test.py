@@ -281,7 +281,7 @@ def test_neither_id_nor_last_updated_nor_text() -> None:
         "meta": {"lastUpdated": "2024-01-01T00:00:00Z"},
         "position": {"longitude": 1, "latitude": 2},
     }
-    assert INDEX(resource) == ()
+    assert {entry[0].code for entry in INDEX(resource)} == {"near:latitude", "near:longitude"}
 
 
 def test_nulls_in_arrays_are_passed_over() -> None:

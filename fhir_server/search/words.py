@@ -1,0 +1,85 @@
+"""The texts of a resource as one entry: what `:text`, `_text` and `_content` search. https://hl7.org/fhir/R4/search.html#text
+
+One entry for all of them, because every entry is paid for at each write. Its text holds a line `code=lung cancer` for
+each text or display of each token parameter, then all words of the resource, those of the narrative marked. Words after
+the first MOST characters are not searched, and no text that is meant for machines: ids, URLs, references, data.
+"""
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.search.entries import CACHED, LONGEST, fold
+from fhir_server.search.predicate import Entry, Is, Param, Predicate
+
+TEXTS = Param(":text", "string")
+MOST = 10_000
+# No folded text holds these: folding takes them for white space.
+LINE, WORD, NARRATIVE = "\n", "\x1f", "\x1e"
+
+_WORD = re.compile(r"\w+")
+_TAG = re.compile(r"<[^>]*>")
+_MACHINES = frozenset(
+    {"resourceType", "id", "reference", "system", "data", "contentType", "versionId", "lastUpdated", "hash"}
+)  # fmt: skip
+
+
+def line(code: str, text: str) -> str:
+    """The line of one text of a token parameter."""
+    return f"{LINE}{code}={fold(text[:LONGEST])}"
+
+
+def entry(resource: dict[str, Any], lines: Iterable[str]) -> Entry | None:
+    """The entry of a resource; `lines` are those of its token parameters."""
+    narrative: dict[str, None] = {}
+    text = resource.get("text")
+    if isinstance(text, dict) and "div" in text:
+        narrative = dict.fromkeys(_WORD.findall(fold(html.unescape(_TAG.sub(" ", text["div"])))))
+    found: dict[str, None] = {}
+    _collect(resource, found)
+    whole = "".join(dict.fromkeys(lines))
+    whole += "".join([f"{NARRATIVE}{WORD}{word}" for word in narrative])
+    whole += "".join([f"{WORD}{word}" for word in found if word not in narrative])
+    return (TEXTS, whole[:MOST], "") if whole else None
+
+
+def _collect(value: dict[str, Any], found: dict[str, None]) -> None:
+    for key, inner in value.items():
+        kind = type(inner)
+        if kind is str:
+            if key not in _MACHINES and key != "div":
+                found.update(words(inner))
+        elif kind is dict:
+            _collect(inner, found)
+        elif kind is list:
+            for item in inner:
+                if type(item) is dict:
+                    _collect(item, found)
+                elif type(item) is str and key not in _MACHINES:
+                    found.update(words(item))
+
+
+def words(text: str) -> dict[str, None]:
+    """The distinct folded words of a text; none of a URL."""
+    return _words(text) if len(text) <= CACHED else _words.__wrapped__(text)
+
+
+@lru_cache(maxsize=16_384)
+def _words(text: str) -> dict[str, None]:
+    if text.startswith(("http://", "https://", "urn:")):
+        return {}
+    return dict.fromkeys(_WORD.findall(fold(text)))
+
+
+def has_text(code: str, text: str) -> Predicate:
+    """Some text of the parameter starts so."""
+    return Is(TEXTS, (("norm", "contains", line(code, text)),))
+
+
+def has_words(text: str, narrative: bool) -> Iterator[Predicate]:
+    """For each word asked: some word of the resource, or of its narrative, starts so."""
+    mark = NARRATIVE + WORD if narrative else WORD
+    for word in words(text):
+        yield Is(TEXTS, (("norm", "contains", mark + word),))
