@@ -9,6 +9,8 @@ from fhir_server.fhir.capability import Claim
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
+from fhir_server.operations.everything import TAKES as EVERYTHING
+from fhir_server.operations.everything import everything
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.server import Server
@@ -36,6 +38,7 @@ class Operation(NamedTuple):
 LABELS = {"meta": "Meta"}
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, R4 + "Patient-everything"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, R4 + "Resource-meta-add", affects=True),
     Operation("meta-delete", ("instance",), (), meta_delete, LABELS, R4 + "Resource-meta-delete", affects=True),
