@@ -55,8 +55,8 @@ def count(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> int:
     """How many resources match."""
     types = query.types or all_types(connection)
     compiler = Compiler(hasher)
-    source, _ = best_source(connection, compiler, query.where, types)
-    where = matching(compiler, query.where, types, source)
+    source, _, rest = best_source(connection, compiler, query.where, types)
+    where = matching(compiler, rest, types, source)
     return int(connection.execute(f"SELECT count(*) FROM resource r WHERE {where.text}", where.args).fetchone()[0])
 
 
@@ -66,12 +66,12 @@ def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> P
     home = patient_of(hasher, query) if walkable(query) else None
     if home is not None and query.sort[0].param.kind == "date":
         return walk_timeline(compiler, query, home)
-    source, estimate = best_source(connection, compiler, query.where, query.types)
+    source, estimate, rest = best_source(connection, compiler, query.where, query.types)
     if walkable(query) and estimate >= FEW:
         return walk_sorted(compiler, query)
     if not query.sort and estimate >= SOME:
         return stream(compiler, query) or gather(compiler, query, None)
-    return gather(compiler, query, source)
+    return gather(compiler, query._replace(where=rest), source)
 
 
 def walkable(query: Query) -> bool:
@@ -87,17 +87,31 @@ def rows_without_key(query: Query) -> Query:
 
 def best_source(
     connection: sqlite3.Connection, compiler: Compiler, where: Predicate, types: tuple[str, ...]
-) -> tuple[Sql | None, int]:
-    """The most selective positive condition and how many rows it has, counted no further than SOME."""
-    sources = [source for part in conjuncts(where) if (source := compiler.source(part, types)) is not None]
-    if not sources:
-        return None, SOME
+) -> tuple[Sql | None, int, Predicate]:
+    """The most selective positive condition, how many rows it has (counted no further than SOME), and what is left to
+    test on them."""
+    parts = conjuncts(where)
+    positive = [(part, source) for part in parts if (source := compiler.source(part, types)) is not None]
+    if not positive:
+        return None, SOME, where
+    sources = [source for _, source in positive]
     for limit in (FEW, SOME):
         estimates = [_count_up_to(connection, source, limit) for source in sources]
         least = min(estimates)
         if least < limit or limit == SOME:
-            return sources[estimates.index(least)], least
+            part, source = positive[estimates.index(least)]
+            return source, least, And(tuple(one for one in parts if one is not part)) if tells_all(part) else where
     raise AssertionError("the last limit always answers")
+
+
+def tells_all(part: Predicate) -> bool:
+    """Whether the source of a condition finds just the rows that meet it, so that they need no test."""
+    match part:
+        case Is(param, tests):
+            return param.kind in ("token", "reference") and bool(tests) and tests[0][1] == "="
+        case Or(parts):
+            return all(map(tells_all, parts))
+    return False
 
 
 def _count_up_to(connection: sqlite3.Connection, source: Sql, limit: int) -> int:

@@ -156,6 +156,8 @@ class Compiler:
 
     def _is_source(self, param: Param, tests: tuple[Test, ...], types: tuple[str, ...]) -> Sql | None:
         selects: list[Sql] = []
+        found: Condition | None = None
+        keys: list[int] = []  # references to one resource: one SELECT for all types
         for type_ in types:
             if tests and tests[0][1] == "in":
                 selects.append(self._listed_source(type_, param, tests[0][2]))
@@ -168,7 +170,14 @@ class Compiler:
             found = condition(self.hasher, type_, param, tests) if tests and param.kind != "updated" else None
             if found is None:
                 return None
-            selects.extend(self._ranges(found, tests))
+            if found.family == "link":
+                keys.append(found.k)
+            else:
+                selects.extend(self._ranges(found, tests))
+        if keys and found is not None:
+            x = self._alias()
+            sql = f"SELECT {x}.rid FROM link {x} WHERE {x}.k IN ({marks(tuple(keys))}){found.sql.format(x=x)}"
+            selects.append(Sql(sql, (*keys, *found.args)))
         return join(" UNION ALL ", selects, FALSE, wrap=False) if selects else None
 
     def _ranges(self, found: Condition, tests: tuple[Test, ...]) -> Iterator[Sql]:
