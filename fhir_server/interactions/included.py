@@ -6,7 +6,7 @@ from fhir_server.access import Caller, restrict
 from fhir_server.fhir import codec
 from fhir_server.interactions.conditional import Find
 from fhir_server.search.include import forward, reverse
-from fhir_server.search.predicate import ID, Is, Or
+from fhir_server.search.predicate import ID, Is
 from fhir_server.search.query import Include
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
@@ -53,7 +53,7 @@ def _queries(
                 ids.setdefault(type_, []).append(id)
     for type_, wanted in ids.items():
         for at in range(0, len(wanted), CHUNK):
-            where = Or(tuple(Is(ID, (("id", "=", id),)) for id in wanted[at : at + CHUNK]))
+            where = Is(ID, (("id", "in", tuple((id,) for id in wanted[at : at + CHUNK])),))
             yield Query((type_,), where, count=CHUNK)
     if any(include.reverse for include in includes):
         for type_, wanted_by in reverse(server.definitions, includes, [(row.type, row.id) for row in sources]):

@@ -11,11 +11,12 @@ from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
 from fhir_server.interactions.ask import Answer, Ask, Pairs
 from fhir_server.interactions.conditional import Find
 from fhir_server.interactions.included import included
+from fhir_server.interactions.lookup import parsed
 from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
 from fhir_server.interactions.subset import subset
 from fhir_server.search.compartment import in_compartment
-from fhir_server.search.parse import Search, parse_search
 from fhir_server.search.predicate import And, Predicate
+from fhir_server.search.query import Search
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
@@ -32,7 +33,7 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
     token = dict(ask.query).get(PARAMETER)
     if token is not None:
         place = unseal(server, caller, path, token)
-    asked, where = _parsed(server, ask, place)
+    asked, where = await _parsed(server, caller, ask, place, find)
     where = restrict(where, caller)
     types = asked.types
     links = [("self", _url(server, path, (*asked.used, *ask.form)))]
@@ -56,12 +57,11 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
     return Answer(200, bundle("searchset", entries, links=links, total=total))
 
 
-def _parsed(server: Server, ask: Ask, place: Place) -> tuple[Search, Predicate]:
-    now, base, definitions = server.clock(), server.settings.base, server.definitions
-    asked = parse_search(definitions, ask.type or None, place.query, place.lenient, now, base)
+async def _parsed(server: Server, caller: Caller, ask: Ask, place: Place, find: Find) -> tuple[Search, Predicate]:
+    asked = await parsed(server, caller, find, ask.type or None, place.query, place.lenient, server.clock())
     if not ask.compartment:
         return asked, asked.where
-    members = in_compartment(definitions, ask.compartment, ask.id, ask.type)
+    members = in_compartment(server.definitions, ask.compartment, ask.id, ask.type)
     if members is None:
         raise refuse(404, "not-supported", f"{ask.type} is not in the compartment of a {ask.compartment}.")
     return asked, And((members, asked.where))

@@ -1,7 +1,7 @@
 """What belongs to a compartment, as a predicate. https://hl7.org/fhir/R4/compartmentdefinition.html"""
 
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.criteria import stand_ins
+from fhir_server.search.context import stand_ins
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, Is, Or, Predicate
 

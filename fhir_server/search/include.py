@@ -6,7 +6,7 @@ Pure functions over index entries: the caller reads what `forward` names and sea
 from collections.abc import Iterable, Iterator, Sequence
 
 from fhir_server.fhir.definitions import Definitions, SearchParam
-from fhir_server.search.criteria import stand_ins
+from fhir_server.search.context import stand_ins
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import Entry, Is, Or, Param, Predicate
 from fhir_server.search.query import Include
@@ -46,19 +46,22 @@ def _links(definitions: Definitions, includes: Iterable[Include], type: str) -> 
 def reverse(definitions: Definitions, includes: Iterable[Include], rows: Sequence[Key]) -> list[tuple[str, Predicate]]:
     """For every type that `includes` names: the predicate of its resources that refer to one of the rows."""
     found: dict[str, dict[Predicate, None]] = {}
-    for include in includes:
-        if not include.reverse:
-            continue
-        params = definitions.search[include.type].values()
-        for param in params if include.param == "*" else [definitions.search[include.type][include.param]]:
-            if param.kind != "reference":
+    for include, source in [(one, type) for one in includes if one.reverse for type in _sources(definitions, one)]:
+        params = definitions.search[source]
+        for param in params.values() if include.param == "*" else [params[include.param]]:
+            if param.kind != "reference" or not param.expression:
                 continue
             for name, target in _indexed(definitions, param, include.target):
-                for type, id in rows:
-                    if target in ("", type) and (not param.target or type in param.target):
-                        tests = (("type", "=", type), ("id", "=", id))
-                        found.setdefault(include.type, {})[Is(name, tests)] = None
+                meant = tuple(
+                    row for row in rows if target in ("", row[0]) and (not param.target or row[0] in param.target)
+                )
+                if meant:
+                    found.setdefault(source, {})[Is(name, (("type,id", "in", meant),))] = None
     return [(type, Or(tuple(parts))) for type, parts in found.items()]
+
+
+def _sources(definitions: Definitions, include: Include) -> Iterable[str]:
+    return sorted(definitions.resources) if include.type == "*" else (include.type,)
 
 
 def _indexed(definitions: Definitions, param: SearchParam, target: str) -> Iterator[tuple[Param, str]]:

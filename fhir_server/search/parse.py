@@ -5,11 +5,14 @@ from typing import Any
 
 from fhir_server.fhir.definitions import Definitions
 from fhir_server.fhir.outcome import refuse
-from fhir_server.search.criteria import COLUMNS, Context, Unsupported, criterion, definition, stand_ins, unsupported
+from fhir_server.search.context import COLUMNS, Context, Unsupported, definition, stand_ins, unsupported
+from fhir_server.search.criteria import criterion
 from fhir_server.search.index import param_of
+from fhir_server.search.known import NOTHING_KNOWN, Known
 from fhir_server.search.params.value import split
 from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, And, Not, Or, Predicate, Sort
 from fhir_server.search.query import Include, Search
+from fhir_server.search.special import SPECIAL
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -25,15 +28,22 @@ FORM = frozenset({"_format", "_pretty", "_explain"})
 
 
 def parse_search(
-    definitions: Definitions, type: str | None, pairs: Pairs, lenient: bool, now: int, base: str
+    definitions: Definitions,
+    type: str | None,
+    pairs: Pairs,
+    lenient: bool,
+    now: int,
+    base: str,
+    known: Known = NOTHING_KNOWN,
 ) -> Search:
     """Read the decoded name-value pairs of a search on `type` (None: on all types, or those of `_type`).
 
     `now` (µs) is what `ap` measures from, `base` the URL under which references are ours. Raises FhirError 400 for a
-    bad value and, unless `lenient`, for a parameter or modifier that is not known and for an empty value.
+    bad value and, unless `lenient`, for a parameter or modifier that is not known and for an empty value. Raises Needed
+    for what must be looked up first; the answers come back in `known`.
     """
     types = (type,) if type else _types(definitions, pairs)
-    reader = _Reader(Context(definitions, now, base), types)
+    reader = _Reader(Context(definitions, now, base, known, SPECIAL), types)
     if sum(len(split(text, ",")) for name, text in pairs if name not in RESULT) > MOST_VALUES:
         raise refuse(400, "too-costly", f"A search takes at most {MOST_VALUES} values.")
     for name, text in pairs:
@@ -164,7 +174,7 @@ def _include(definitions: Definitions, reverse: bool, modifier: str, text: str) 
     name = "_revinclude" if reverse else "_include"
     if modifier not in ("", "iterate", "recurse"):
         raise unsupported(f"{name} has no modifier {modifier[:60]!r}, only iterate.")
-    if text == "*" and not reverse:
+    if text == "*":
         return Include("*", "*", "", reverse, bool(modifier))
     type, _, rest = text.partition(":")
     code, _, target = rest.partition(":")

@@ -20,8 +20,8 @@ TESTS: Mapping[str, Callable[[str, str, Ask], Alternatives]] = {
 MODIFIERS: Mapping[str, frozenset[str]] = {
     "string": string.MODIFIERS,
     "token": token.MODIFIERS,
-    "id": token.MODIFIERS,
-    "reference": frozenset(),
+    "id": frozenset({"not"}),
+    "reference": reference.MODIFIERS,
     "date": date.MODIFIERS,
     "number": number.MODIFIERS,
     "quantity": quantity.MODIFIERS,

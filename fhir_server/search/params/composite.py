@@ -23,6 +23,7 @@ def tests(text: str, modifier: str, ask: Ask) -> Alternatives:
     found = []
     for place, (part, component) in enumerate(zip(parts, components, strict=True), 1):
         param = SearchParam(ask.param.type, component.code, component.kind, "", frozenset(), (), ask.param.url)
-        inner = _KINDS[component.kind](part, "", ask._replace(param=param))
+        canonical = ask.canonical_only and component.kind == "quantity"
+        inner = _KINDS[component.kind](part, "", ask._replace(param=param, canonical_only=canonical))
         found.append([[(f"{place}.{field}", op, value) for field, op, value in tests] for tests in inner])
     return tuple(tuple(chain.from_iterable(combination)) for combination in product(*found))

@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 
+from fhir_server.fhir.ucum import Scale
 from fhir_server.search.entries import to_float
 from fhir_server.search.params.value import Alternatives, Ask, bad, prefixed, unescape
 
@@ -18,19 +19,24 @@ def tests(text: str, modifier: str, ask: Ask) -> Alternatives:
     return compare(unescape(text), text, ask, EXPECTED)
 
 
-def compare(number: str, text: str, ask: Ask, expected: str) -> Alternatives:
-    """The tests of a prefixed number that is the whole or the first part of the search value `text`."""
+def compare(number: str, text: str, ask: Ask, expected: str, scale: Scale | None = None) -> Alternatives:
+    """The tests of a prefixed number that is the whole or the first part of the search value `text`; with a scale, of
+    what it and the ends of its precision are in another unit."""
     prefix, digits = prefixed(number)
     if not _FORM.fullmatch(digits):
         raise bad(ask, text, expected)
     value = Decimal(digits)
-    start, end = _precision(value)
-    exact = to_float(value)
+
+    def end(number: Decimal) -> float:
+        return to_float(scale.convert(number) if scale else number)
+
+    half = Decimal(5).scaleb(_exponent(value) - 1)
+    start, stop, exact = end(value - half), end(value + half), end(value)
     match prefix:
         case "eq":
-            return ((("low", ">=", start), ("low", "<", end), ("high", "<", end)),)
+            return ((("low", ">=", start), ("low", "<", stop), ("high", "<", stop)),)
         case "ne":
-            return ((("low", "<", start),), (("high", ">=", end),))
+            return ((("low", "<", start),), (("high", ">=", stop),))
         case "gt":
             return ((("high", ">", exact),),)
         case "lt":
@@ -44,13 +50,12 @@ def compare(number: str, text: str, ask: Ask, expected: str) -> Alternatives:
         case "eb":
             return ((("high", "<", exact),),)
     margin = abs(value) / 10
-    return ((("low", "<=", to_float(value + margin)), ("high", ">=", to_float(value - margin))),)
+    return ((("low", "<=", end(value + margin)), ("high", ">=", end(value - margin))),)
 
 
-def _precision(value: Decimal) -> tuple[float, float]:
-    """The range [start, end) of all numbers that are written so at this precision: half a unit of the last digit to
-    each side. 100 is [99.5, 100.5) and 1e2, with one significant digit, [50, 150)."""
+def _exponent(value: Decimal) -> int:
+    """The place of the last digit: a number stands for all that are within half a unit of it. 100 is [99.5, 100.5) and
+    1e2, with one significant digit, [50, 150)."""
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)  # the pattern lets no NaN or infinity through
-    half = Decimal(5).scaleb(exponent - 1)
-    return to_float(value - half), to_float(value + half)
+    return exponent

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from fhir_server.fhir.definitions import SearchParam
 from fhir_server.fhir.outcome import FhirError, refuse
+from fhir_server.search.known import NOTHING_KNOWN, Known, Members, Needed, Wanted
 from fhir_server.search.predicate import Test
 
 # One index entry must meet all tests of one of the alternatives.
@@ -17,12 +18,22 @@ _ESCAPE = re.compile(r"\\([\\,|$])")
 
 
 class Ask(NamedTuple):
-    """What a value is parsed for: the parameter, its name as the client wrote it, the time (µs) and our base URL."""
+    """What a value is parsed for: the parameter, its name as the client wrote it, the time (µs), our base URL, what is
+    known of codes; and whether only quantities in units that convert to another (fhir/ucum.py) make alternatives."""
 
     param: SearchParam
     name: str
     now: int
     base: str
+    known: Known = NOTHING_KNOWN
+    canonical_only: bool = False
+
+    def members(self, relation: str, text: str, type: str = "") -> Members:
+        """The answer to a question. Raises Needed."""
+        wanted = Wanted(relation, text, type)
+        if wanted not in self.known:
+            raise Needed(wanted)
+        return self.known[wanted]
 
 
 def split(text: str, separator: str, most: int = -1) -> list[str]:
