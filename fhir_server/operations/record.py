@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.fhir.definitions import Definitions, load
-from fhir_server.search.criteria import stand_ins
+from fhir_server.search.context import stand_ins
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, And, Is, Not, Or, Param, Predicate
 
@@ -31,6 +31,9 @@ CLINICAL_DATE = {
     "RiskAssessment": "date", "Schedule": "date", "ServiceRequest": "authored", "Specimen": "collected",
     "SupplyRequest": "date", "VisionPrescription": "datewritten",
 }  # fmt: skip
+
+
+CAP = 200
 
 
 class Group(NamedTuple):
@@ -63,7 +66,8 @@ def groups(types: frozenset[str] = frozenset(), dated: bool = False) -> tuple[Gr
         date = CLINICAL_DATE.get(type, "") if dated else ""
         for members, together, shared in made:
             wider = together | links
-            if shared == date and all(_exact(definitions, one, wider) for one in (*members, type)):
+            small = (len(members) + 1) * len(wider) <= CAP
+            if small and shared == date and all(_exact(definitions, one, wider) for one in (*members, type)):
                 members.append(type)
                 together |= links
                 break

@@ -13,7 +13,7 @@ from bson import json_util
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.fhir import codec
-from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Predicate, Sort
+from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Or, Predicate, Sort
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, DATE, Document, key_of
 from fhir_server.store.mongo.large import complete, overflowing
@@ -67,11 +67,22 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
     by_date = order[0] == ("when", -1)
     pinned = await pinned_filter(compiler, parts, by_date)
     if pinned is None:
-        return Search(types, await compiler.plan(query.where), order, computed)
+        hint = "key" if len(types) > 1 and any(map(_names_one, parts)) and not compiler.overflowing else None
+        return Search(types, await compiler.plan(query.where), order, computed, hint)
     narrow, left, unindexed = pinned
     plan = await compiler.plan_of(left)
     plan.early = [narrow, *plan.early, *[await compiler.compile(part) for part in unindexed]]
     return Search(types, plan, order, computed, "compartment")
+
+
+def _names_one(part: Predicate) -> bool:
+    """Whether a condition asks for references to given resources: over several types, to try other indexes than that of
+    keys takes the planner longer than the search."""
+    if isinstance(part, Or):
+        return bool(part.parts) and all(map(_names_one, part.parts))
+    if not isinstance(part, Is) or part.param.kind != "reference":
+        return False
+    return {(field, operator) for field, operator, _ in part.tests} == {("type", "="), ("id", "=")}
 
 
 def _order(sort: tuple[Sort, ...], types: tuple[str, ...]) -> tuple[Order, Document]:

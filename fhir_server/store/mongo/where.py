@@ -65,7 +65,7 @@ class Compiler:
                 return everything(*[await self.compile(part, sure) for part in parts])
             case Or(parts):
                 compiled = [await self.compile(part) for part in parts]
-                return {"$or": compiled} if compiled else NEVER
+                return some(compiled)
             case Not(part):
                 return {"$nor": [await self.compile(part)]}
             case Is(param, tests):
@@ -159,6 +159,20 @@ def everything(*parts: Document) -> Document:
     """All of the filters."""
     told = [part for part in parts if part]
     return told[0] if len(told) == 1 else {"$and": told} if told else {}
+
+
+def some(parts: list[Document]) -> Document:
+    """Any of the filters. Exact keys become one list: the planner tries every part of an $or on every index."""
+    keys: list[str] = []
+    for part in parts:
+        wanted = part.get("k") if len(part) == 1 else None
+        if isinstance(wanted, str):
+            keys.append(wanted)
+        elif isinstance(wanted, dict) and wanted.keys() == {"$in"}:
+            keys += wanted["$in"]
+        else:
+            return {"$or": parts}
+    return {"k": {"$in": list(dict.fromkeys(keys))}} if keys else NEVER
 
 
 def of_types(types: tuple[str, ...]) -> Document:
