@@ -38,7 +38,7 @@ def capability_statement(
         "implementation": {"description": "FHIR server of a cancer-research participation network", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "text/html", "json", "xml", "html"],
-        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "rest": [
             {
                 "mode": "server",
