@@ -332,3 +332,30 @@ async def test_an_alternative_of_hundreds_is_answered(store: Store) -> None:
     assert await ids(store, many) == ["a"]
     assert await ids(store, And((many, Not(Is(DATE))))) == ["a"]
     assert await ids(store, Or((many, Is(CODE, (("code", "=", "none"),))))) == ["a", "b"]
+
+
+async def test_a_failed_work_takes_nothing_with_it_from_its_neighbours(store: Store) -> None:
+    where = Is(CODE, (("code", "=", "x"),))
+
+    async def good(tx: Tx, id: str) -> None:
+        await tx.write(change(id, 1, (CODE, "s", "x")))
+
+    async def bad(tx: Tx) -> None:
+        await tx.write(change("bad", 1, (CODE, "s", "x")))
+        await tx.search(Query(("Observation",), where))  # what waited is written out
+        now = await tx.read("Observation", "a")
+        await tx.write(change("a", (now.version if now else 0) + 1, (CODE, "s", "y")))
+        raise LookupError("no")
+
+    first = [store.transact(lambda tx, id=id: good(tx, id)) for id in ("a", "b")]  # type: ignore[misc]
+    last = [store.transact(lambda tx, id=id: good(tx, id)) for id in ("c", "d")]  # type: ignore[misc]
+    answers = await asyncio.gather(*first, store.transact(bad), *last, return_exceptions=True)
+    assert [type(answer) for answer in answers if answer is not None] == [LookupError]
+    assert sorted(await ids(store, where)) == ["a", "b", "c", "d"]
+    assert await store.read("Observation", "bad", EVERYTHING) is None
+    now = await store.read("Observation", "a", EVERYTHING)
+    assert now is not None
+    assert now.version == 1
+    async with asyncio.timeout(30):
+        await store.transact(lambda tx: good(tx, "e"))
+    assert len(await ids(store, where)) == 5

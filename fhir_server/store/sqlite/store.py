@@ -1,8 +1,8 @@
 """The store itself: one writer with group commit, a connection for point reads, a few readers for searches.
 
 The writer runs its SQL on the event loop, where the interactions already are: each statement takes microseconds, and a
-thread of its own would fight for the interpreter at every row. Only COMMIT, which waits for the disk, goes to a thread;
-the requests that arrive meanwhile make the next group.
+thread of its own would fight for the interpreter at every row. What takes long goes to a thread: inserting the rows of
+a whole group, and COMMIT, which waits for the disk. The requests that arrive meanwhile make the next group.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fhir_server.store.seam import Busy, Page, Position, Query, Stored, StoreErr
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.rows import Hasher
 from fhir_server.store.sqlite.schema import connect, prepare, unusable
-from fhir_server.store.sqlite.write import SqliteTx, current, index, plain, unindex
+from fhir_server.store.sqlite.write import Batch, SqliteTx, current
 
 T = TypeVar("T")
 READERS = 3
@@ -75,14 +75,15 @@ class SqliteStore:
             group = [job]  # all whose answer waits for this commit
             answers: list[Answer] = []
             try:
-                await self._off_loop("BEGIN IMMEDIATE")  # waits while another process writes
+                await self._off_loop(lambda: self._writer.execute("BEGIN IMMEDIATE"))  # waits for other processes
+                batch = Batch(self._writer, self.hasher)
                 for waiting in group:  # grows while it is walked
-                    answers.append(await self._run(waiting))
+                    answers.append(await self._run(waiting, batch))
                     if len(group) < GROUP and not self._queue.empty():
                         following = self._queue.get_nowait()
                         last = following is None
                         group.extend([following] if following else [])
-                await self._off_loop("COMMIT")  # waits for the disk
+                await self._off_loop(lambda: self._commit(batch))  # waits for the disk  # noqa: B023
             except BaseException as error:
                 with contextlib.suppress(sqlite3.Error):
                     self._writer.execute("ROLLBACK")
@@ -99,19 +100,25 @@ class SqliteStore:
                     else:
                         waiting.done.set_result(answer.value)
 
-    async def _off_loop(self, statement: str) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._writer.execute, statement)
+    async def _off_loop(self, run: Callable[[], object]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._disk, run)
 
-    async def _run(self, job: Job) -> Answer:
+    def _commit(self, batch: Batch) -> None:
+        batch.flush()
+        self._writer.execute("COMMIT")
+
+    async def _run(self, job: Job, batch: Batch) -> Answer:
         """One work in its savepoint. Its own exceptions are its answer; those of SQLite end the whole group."""
+        mark = batch.mark()
         self._writer.execute("SAVEPOINT work")
         try:
-            value = await job.work(SqliteTx(self._writer, self.hasher))
+            value = await job.work(SqliteTx(batch))
         except sqlite3.Error:
             raise
         except Exception as refused:
             self._writer.execute("ROLLBACK TO work")
             self._writer.execute("RELEASE work")
+            batch.back_to(mark)
             return Answer(None, refused)
         self._writer.execute("RELEASE work")
         return Answer(value, None)
@@ -181,18 +188,9 @@ class SqliteStore:
         self, entries: Callable[[bytes], tuple[Entry, ...]], batch: list[Stored]
     ) -> Callable[[Tx], Awaitable[int]]:
         async def work(tx: Tx) -> int:
-            for type_, id_, *_ in batch:
-                row = self._writer.execute(
-                    "SELECT r.h, r.rid, r.keys, v.body FROM resource r JOIN version v ON v.seq=r.seq "
-                    "WHERE r.h=? AND r.deleted=0",
-                    (self.hasher.resource(type_, id_),),
-                ).fetchone()
-                if row:
-                    found = entries(row[3])
-                    unindex(self._writer, row[1], row[2])
-                    keys = index(self._writer, self.hasher, type_, row[0], row[1], found)
-                    sql = "UPDATE resource SET keys=?, plain=? WHERE rid=?"
-                    self._writer.execute(sql, (keys, plain(self.hasher, found), row[1]))
+            assert isinstance(tx, SqliteTx)  # our own
+            for stored in batch:
+                tx.batch.reindex(stored.type, stored.id, entries)
             return len(batch)
 
         return work
