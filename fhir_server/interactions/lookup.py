@@ -13,6 +13,8 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.fhir.references import canonical, parse
 from fhir_server.interactions.ask import Pairs
 from fhir_server.interactions.conditional import Find
+from fhir_server.search.context import stand_ins
+from fhir_server.search.index import param_of
 from fhir_server.search.known import Members, Needed, Wanted
 from fhir_server.search.parse import parse_search
 from fhir_server.search.predicate import ID, And, Is, Param, Predicate
@@ -65,9 +67,9 @@ async def _definition(
     local = parse(name, server.settings.base)
     where: Predicate = Is(ID, (("id", "=", local.id),))
     if not (local.local and local.type == kind):
-        where = Is(Param("url", "uri"), (("uri", "=", name),))
+        where = Is(_indexed(server, kind, "url"), (("uri", "=", name),))
         if version:
-            where = And((where, Is(Param("version", "token"), (("code", "=", version),))))
+            where = And((where, Is(_indexed(server, kind, "version"), (("code", "=", version),))))
     rows = (await find(Query((kind,), restrict(where, caller), count=100))).rows
     if rows:
         resource = max((codec.decode(row.body) for row in rows), key=_preference)
@@ -75,6 +77,12 @@ async def _definition(
     if kind == "ValueSet":
         return _shipped().get(name) or _bound(server.definitions).get(name)
     return System(server.terminology, complete=False) if name in server.terminology.loaded else None
+
+
+def _indexed(server: Server, type: str, code: str) -> Param:
+    """The parameter under which the values of `code` are indexed: R4's CodeSystem has `url` and `system` for one."""
+    (param,), _ = stand_ins(server.definitions, server.definitions.search[type][code])
+    return param_of(param.code, param.kind)
 
 
 def _preference(resource: Resource) -> tuple[bool, str, str]:
@@ -113,7 +121,7 @@ async def _tree(server: Server, caller: Caller, find: Find, wanted: Wanted) -> M
     if type not in HIERARCHIES:
         known = ", ".join(sorted(HIERARCHIES))
         raise refuse(400, "not-supported", f"Modifier {relation!r}: {type} has no hierarchy here; these have: {known}.")
-    param = Param(HIERARCHIES[type], "reference")
+    param = _indexed(server, type, HIERARCHIES[type])
     found = {(type, id)}
     edge = [(type, id)]
     while edge:
