@@ -1,48 +1,18 @@
 """`fhir-server serve`: what it refuses before it listens, and several workers over one store."""
 
 import json
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from fhir_server.cli import main
-
-
-@contextmanager
-def serving(store: str, *arguments: str) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "fhir_server.cli", "serve", "--store", store, "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):
-                    break
-            except (urllib.error.URLError, ConnectionError):
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/fhir"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+from tests.serving import served
 
 
 def test_two_workers_write_to_one_store(tmp_path: Path) -> None:
-    with serving(f"sqlite:///{tmp_path}/fhir.db", "--workers", "2") as base:
-        ids = set()
+    with served(f"sqlite:///{tmp_path}/fhir.db", "--workers", "2") as server:
+        base, ids = server.base, set()
         for number in range(40):
             body = json.dumps({"resourceType": "Patient", "identifier": [{"value": str(number)}]}).encode()
             headers = {"Content-Type": "application/fhir+json", "Connection": "close"}
