@@ -92,6 +92,10 @@ class Tx(Protocol):
         """Create, update or delete: the resource, its index entries, history and change log. Raises Conflict."""
         ...
 
+    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+        """As Store.put_state, committed together with the writes: a note of them that cannot lie."""
+        ...
+
 
 class Store(Protocol):
     """A database of resources; every method may be called concurrently."""
@@ -157,8 +161,3 @@ class Store(Protocol):
     async def delete_state(self, key: str) -> bool:
         """Remove; False if it was absent."""
         ...
-
-
-__all__ = [
-    "Busy", "Change", "Conflict", "Page", "Position", "Query", "Sort", "Store", "StoreError", "Stored", "TooLarge", "Tx",
-]  # fmt: skip

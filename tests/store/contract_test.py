@@ -274,6 +274,38 @@ async def test_state_is_written_only_on_the_expected_version(store: Store) -> No
     assert await store.put_state("gone", b"2", 0)
 
 
+async def test_state_put_in_a_transaction_stands_and_falls_with_it(store: Store) -> None:
+    async def put(id: str, version: int, fail: bool = False) -> bool:
+        async def work(tx: Tx) -> bool:
+            done = await tx.put_state("note", id.encode(), version)
+            if done:
+                await tx.write(change(id))
+            if fail:
+                raise LookupError
+            return done
+
+        return await store.transact(work)
+
+    with pytest.raises(LookupError):
+        await put("a", 0, fail=True)
+    assert (await store.get_state("note"), await ids(store)) == (None, [])
+    assert await put("b", 0)
+    assert not await put("c", 0)
+    assert await put("d", 1)
+    with pytest.raises(LookupError):
+        await put("e", 2, fail=True)
+    assert (await store.get_state("note"), await ids(store)) == ((b"d", 2), ["b", "d"])
+    await store.put_state("old", b"x", 0, expires=1)
+
+    async def revive(tx: Tx) -> bool:
+        return await tx.put_state("old", b"y", 0)
+
+    assert await store.transact(revive)
+    done = await asyncio.gather(*(put(f"n{number}", 2) for number in range(8)))
+    assert sorted(done) == [False] * 7 + [True]
+    assert len(await ids(store)) == 3
+
+
 async def test_one_conditional_create_of_many_at_once_wins(store: Store) -> None:
     where = Is(CODE, (("system", "=", "mrn"), ("code", "=", "7")))
 

@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime
 
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 
 from fhir_server.store.mongo.connect import Database
@@ -25,8 +26,7 @@ async def get_state(database: Database, key: str) -> tuple[bytes, int] | None:
 
 async def put_state(database: Database, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
     """See seam.Store."""
-    ttl = datetime.fromtimestamp(min(max(expires // 1_000_000, 0), FAR), UTC) if expires is not None else None
-    fields = {"value": value, "version": version + 1, "expires": expires, "ttl": ttl}
+    fields = _fields(value, version, expires)
     if version:
         done = await database.state.update_one({"_id": key, "version": version, **_alive()}, {"$set": fields})
         return done.matched_count == 1
@@ -36,6 +36,23 @@ async def put_state(database: Database, key: str, value: bytes, version: int, ex
     except DuplicateKeyError:
         return False
     return True
+
+
+async def put_in_transaction(
+    database: Database, session: AsyncClientSession, key: str, value: bytes, version: int, expires: int | None
+) -> bool:
+    """See seam.Tx. It looks first: a duplicate key would end the transaction. Who is overtaken meanwhile runs again."""
+    found = await database.state.find_one({"_id": key, **_alive()}, {"version": 1}, session=session)
+    if (found["version"] if found else 0) != version:
+        return False
+    fields = _fields(value, version, expires)
+    await database.state.update_one({"_id": key}, {"$set": fields}, upsert=True, session=session)
+    return True
+
+
+def _fields(value: bytes, version: int, expires: int | None) -> Document:
+    ttl = datetime.fromtimestamp(min(max(expires // 1_000_000, 0), FAR), UTC) if expires is not None else None
+    return {"value": value, "version": version + 1, "expires": expires, "ttl": ttl}
 
 
 async def delete_state(database: Database, key: str) -> bool:

@@ -17,7 +17,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
 from fhir_server.search.predicate import Entry
-from fhir_server.store.mongo import find
+from fhir_server.store.mongo import find, state
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, Document, columns, index_fields, key_of, next_number
 from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, chunks, complete, overflow
@@ -82,6 +82,10 @@ class MongoTx:
         written = Stored(*change[:6])
         self._known[key] = written
         return written
+
+    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+        """See seam.Tx."""
+        return await state.put_in_transaction(self._database, self._session, key, value, version, expires)
 
     async def flush(self) -> None:
         """Send what waits: one bulk write per collection."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import Entry
 from fhir_server.store.seam import Change, Conflict, Page, Query, Stored
-from fhir_server.store.sqlite import find
+from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.index import COLUMNS, Rows, index_rows, insert, plain, unindex
 from fhir_server.store.sqlite.rows import Hasher
 
@@ -165,6 +165,10 @@ class SqliteTx:
         if self._writes % 64 == 0:
             await sleep(0)  # a bundle of thousands must not keep readers on this loop waiting
         return self.batch.write(change)
+
+    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+        """In the savepoint of this work."""
+        return history.put_state(self.batch.connection, key, value, version, expires)
 
 
 def current(connection: sqlite3.Connection, hasher: Hasher, type: str, id: str) -> Stored | None:
