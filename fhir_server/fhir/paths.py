@@ -245,7 +245,7 @@ def _enter(
         yield (*steps, Key(member)), element.structure or element.type, element
 
 
-_lock = Lock()
+LOCK = Lock()  # of fhirpathpy, which keeps state in module globals: one caller at a time
 
 
 @cache
@@ -266,7 +266,7 @@ def evaluator(expression: str) -> Callable[[Any], list[Any]]:
         raise ValueError(f"not FHIRPath: {expression!r}: {error}") from None
 
     def evaluate(value: Any) -> list[Any]:
-        with _lock:  # fhirpathpy resets module globals at every call, and annotates what it is given
+        with LOCK:  # and it annotates what it is given
             try:
                 found = list(run(deepcopy(value), {}))
             except Exception:

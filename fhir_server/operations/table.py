@@ -12,7 +12,13 @@ from fhir_server.interactions.table import Interaction
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
 from fhir_server.operations.inputs import Inputs, inputs
+from fhir_server.operations.lastn import TAKES as LASTN
+from fhir_server.operations.lastn import lastn
+from fhir_server.operations.match import TAKES as MATCH
+from fhir_server.operations.match import match
 from fhir_server.operations.meta import meta, meta_add, meta_delete
+from fhir_server.operations.validate import TAKES as VALIDATE
+from fhir_server.operations.validate import validate
 from fhir_server.server import Server
 
 Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
@@ -39,6 +45,9 @@ LABELS = {"meta": "Meta"}
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, R4 + "Patient-everything"),
+    Operation("lastn", ("type",), ("Observation",), lastn, LASTN, R4 + "Observation-lastn"),
+    Operation("match", ("type",), ("Patient",), match, MATCH, R4 + "Patient-match"),
+    Operation("validate", ("type", "instance"), (), validate, VALIDATE, R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, R4 + "Resource-meta-add", affects=True),
     Operation("meta-delete", ("instance",), (), meta_delete, LABELS, R4 + "Resource-meta-delete", affects=True),
