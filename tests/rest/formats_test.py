@@ -37,6 +37,8 @@ def kind_of(answer: httpx2.Response) -> str:
         ("text/xml;charset=utf-8", "text/xml"),
         ("application/fhir+xml, application/fhir+json;q=0.5", "application/fhir+xml"),
         ("application/fhir+json;q=0.5, application/fhir+xml;q=0.6", "application/fhir+xml"),
+        ("application/fhir+xml, application/fhir+json", "application/fhir+xml"),
+        ("application/fhir+json, application/fhir+xml", "application/fhir+json"),
         ("application/fhir+json;q=0, */*", "application/json"),
         ("application/*;q=0.2, text/xml;q=0.1", "application/fhir+json"),
         ("*/*, application/fhir+xml", "application/fhir+xml"),
