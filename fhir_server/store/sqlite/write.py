@@ -19,6 +19,7 @@ CURRENT = (
     "SELECT r.type, r.id, v.version, v.updated, v.method, v.body, r.rid, r.keys FROM resource r "
     "JOIN version v ON v.seq=r.seq WHERE r.h=?"
 )
+POINT = CURRENT.replace(", r.rid, r.keys", "")
 MOST = 50_000  # rows that wait at most: about 20 MB
 
 
@@ -173,5 +174,5 @@ class SqliteTx:
 
 def current(connection: sqlite3.Connection, hasher: Hasher, type: str, id: str) -> Stored | None:
     """The current version of a resource, a deletion included; None if it never existed."""
-    found: Any = connection.execute(CURRENT, (hasher.resource(type, id),)).fetchone()
-    return Stored(*found[:6]) if found and found[1] == id and found[0] == type else None
+    found: Any = connection.execute(POINT, (hasher.resource(type, id),)).fetchone()
+    return Stored(*found) if found and found[1] == id and found[0] == type else None
