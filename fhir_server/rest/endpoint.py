@@ -18,7 +18,7 @@ from fhir_server.rest.bodies import decoded, form_pairs, read_body
 from fhir_server.rest.coding import WORTHWHILE
 from fhir_server.rest.errors import told
 from fhir_server.rest.formats import dressed
-from fhir_server.rest.negotiate import JSON, Form, Headers, Preference, body_kind, preference, wanted
+from fhir_server.rest.negotiate import JSON, PLAIN, Form, Headers, Preference, body_kind, preference, wanted
 from fhir_server.rest.respond import Message, answered, refused
 from fhir_server.server import Server
 
@@ -42,24 +42,31 @@ class FhirEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
-        base = self.server.settings.base if self.server else ""
         try:
             message = await self.answer(scope, receive, headers)
             if scope["form"] is not JSON or (len(message[2]) > WORTHWHILE and b"accept-encoding" in headers):
-                message = await dressed(message, scope, base, headers)
+                message = await dressed(message, scope, self.base(), headers)
         except Exception as error:
-            message = await dressed(refused(told(error, scope.get("request_id", ""))), scope, base, headers)
+            message = await dressed(refused(told(error, scope.get("request_id", ""))), scope, self.base(), headers)
         status, fields, body = message
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})
+
+    def base(self) -> str:
+        """Our own address; "" before the store is open."""
+        return self.server.settings.base if self.server else ""
 
     async def answer(self, scope: Scope, receive: Receive, headers: Headers) -> Message:
         """Find the interaction, read what it needs, perform it; the scope is told the form of the answer."""
         server, method = self.server, scope["method"]
         if server is None:
             raise refuse(503, "transient", "The server is starting.", Retry_After="1")
-        query = query_pairs(scope["query_string"].decode("latin-1")) if scope["query_string"] else ()
-        scope["form"] = form_of(headers, query)
+        query: Pairs = ()
+        scope["form"] = JSON
+        if scope["query_string"]:
+            query = query_pairs(scope["query_string"].decode("latin-1"))
+        if query or headers.get(b"accept") not in PLAIN:
+            scope["form"] = form_of(headers, query)
         path = scope["path"][len(PREFIX) :].strip("/")
         row, given = arguments(server, self.shapes, "GET" if method == "HEAD" else method, path)
         scope["interaction"] = row.name

@@ -49,6 +49,7 @@ def _form(mime: str, pretty: bool = False) -> Form:
 
 
 JSON = _form("application/fhir+json")
+PLAIN = (None, b"*/*", b"application/fhir+json")  # what Accept says of most requests, which are answered with JSON
 
 
 class Preference(NamedTuple):
