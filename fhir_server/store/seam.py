@@ -3,7 +3,7 @@
 All times are microseconds since 1970-01-01T00:00Z as int. A store knows index entries and predicates, not FHIR.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fhir_server.search.predicate import Entry, Predicate, Sort
@@ -90,6 +90,11 @@ class Tx(Protocol):
 
     async def write(self, change: Change) -> Stored:
         """Create, update or delete: the resource, its index entries, history and change log. Raises Conflict."""
+        ...
+
+    async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
+        """Remove resources (type, id) as if they had never been: all versions, index entries, and State that names
+        them; returns how many versions. What stays is a tombstone of type, keyed hash, time and count."""
         ...
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:

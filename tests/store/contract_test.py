@@ -391,3 +391,63 @@ async def test_a_failed_work_takes_nothing_with_it_from_its_neighbours(store: St
     async with asyncio.timeout(30):
         await store.transact(lambda tx: good(tx, "e"))
     assert len(await ids(store, where)) == 5
+
+
+async def expunge(store: Store, *resources: tuple[str, str]) -> int:
+    async def work(tx: Tx) -> int:
+        return await tx.expunge(resources, 9_000)
+
+    return await store.transact(work)
+
+
+async def test_what_is_expunged_has_never_been(store: Store) -> None:
+    entries: list[Entry] = [(CODE, "s", "x"), (NAME, "ann", "Ann"), (DATE, 10, 20), (SUBJECT, "Patient", "p", "", "")]
+    await write(store, change("a", 1, *entries), change("b", 1, (CODE, "s", "x")))
+    await write(store, change("a", 2, *entries))
+    await store.put_state("cursor/Observation/a", b"1", 0)
+    await store.put_state("job", b'{"of":"http://x/fhir/Observation/a"}', 0)
+    await store.put_state("other", b'{"of":"Observation/ab"}', 0)
+    before = [position async for position, _ in store.changes(None)]
+    assert await expunge(store, ("Observation", "a"), ("Observation", "never")) == 2
+    assert await store.read("Observation", "a", EVERYTHING) is None
+    assert await store.read("Observation", "a", EVERYTHING, version=1) is None
+    assert (await store.history("Observation", "a", EVERYTHING, None, None, 10)).rows == []
+    assert {row.id for row in (await store.history(None, None, EVERYTHING, None, None, 10)).rows} == {"b"}
+    for where in (Is(NAME), Is(DATE), Is(SUBJECT), Is(NAME, (("norm", "prefix", "a"),))):
+        assert await ids(store, where) == []
+    assert await ids(store, Is(CODE, (("code", "=", "x"),))) == await ids(store) == ["b"]
+    assert await store.get_state("cursor/Observation/a") is None
+    assert await store.get_state("job") is None
+    assert await store.get_state("other") is not None
+    assert [row.id async for _, row in store.changes(None)] == ["b"]
+    assert [row async for _, row in store.changes(before[-1])] == []
+    await write(store, change("c"))
+    assert [row.id async for _, row in store.changes(before[-1])] == ["c"]
+    await write(store, change("a", 1, (NAME, "new", "New")))
+    assert [row.id async for _, row in store.changes(before[-1])] == ["c", "a"]
+    assert await ids(store, Is(NAME)) == ["a"]
+
+
+async def test_the_change_feed_from_before_an_expunge_does_not_show_it(store: Store) -> None:
+    await write(store, change("first"))
+    position = [at async for at, _ in store.changes(None)][-1]
+    await write(store, change("secret"), change("second"))
+    assert await expunge(store, ("Observation", "secret")) == 1
+    assert [row.id async for _, row in store.changes(position)] == ["second"]
+
+
+async def test_an_expunge_that_fails_removes_nothing(store: Store) -> None:
+    await write(store, change("a", 1, (CODE, "s", "x")))
+
+    async def work(tx: Tx) -> None:
+        await tx.write(change("b", 1, (CODE, "s", "x")))
+        assert await tx.expunge((("Observation", "a"), ("Observation", "b")), 9_000) == 2
+        assert await tx.read("Observation", "a") is None
+        assert await tx.read("Observation", "b") is None
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        await store.transact(work)
+    assert await ids(store, Is(CODE, (("code", "=", "x"),))) == ["a"]
+    await write(store, change("a", 2, (CODE, "s", "y")))
+    assert await ids(store, Is(CODE, (("code", "=", "y"),))) == ["a"]

@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 from fhir_server.search.predicate import EVERYTHING, Predicate
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, Document, key_of
+from fhir_server.store.mongo.expunge import tombstones
 from fhir_server.store.mongo.large import complete, overflowing
 from fhir_server.store.mongo.where import Compiler
 from fhir_server.store.seam import Page, Position, Stored, StoreError
@@ -107,6 +108,7 @@ async def _feed(
     database: Database, begin: dict[str, Any], known: set[tuple[str, int]]
 ) -> AsyncIterator[tuple[Position, Stored]]:
     target = await _now(database)
+    gone = await tombstones(database)
     only = [{"$match": {"operationType": "insert"}}]
     try:
         async with await database.version.watch(only, max_await_time_ms=50, batch_size=500, **begin) as stream:
@@ -117,7 +119,7 @@ async def _feed(
                         return
                     continue
                 row = event["fullDocument"]
-                if (row["_id"]["r"], row["v"]) not in known:
+                if (row["_id"]["r"], row["v"]) not in known and not gone(row["_id"]["r"], row["w"]):
                     yield ("feed", event["_id"]["_data"]), (await complete(database, None, [row]))[0]
     except OperationFailure as error:
         if error.code in LOST or error.has_error_label("NonResumableChangeStreamError"):

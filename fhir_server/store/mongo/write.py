@@ -6,7 +6,7 @@ https://www.mongodb.com/docs/manual/core/transactions-production-consideration/
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from pymongo import InsertOne, UpdateOne
@@ -20,6 +20,7 @@ from fhir_server.search.predicate import Entry
 from fhir_server.store.mongo import find, state
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, Document, columns, index_fields, key_of, next_number
+from fhir_server.store.mongo.expunge import expunge
 from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, chunks, complete, overflow
 from fhir_server.store.mongo.lock import buckets, searched_types
 from fhir_server.store.mongo.orphan import end_orphans
@@ -86,6 +87,13 @@ class MongoTx:
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """See seam.Tx."""
         return await state.put_in_transaction(self._database, self._session, key, value, version, expires)
+
+    async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
+        """See seam.Tx."""
+        await self.flush()
+        removed = await expunge(self._database, self._session, resources, now)
+        self._known.update((key_of(type, id), None) for type, id in resources)
+        return removed
 
     async def flush(self) -> None:
         """Send what waits: one bulk write per collection."""

@@ -60,7 +60,9 @@ def connect(path: Path, *, write: bool, cache_mib: int) -> sqlite3.Connection:
         connection.execute("PRAGMA mmap_size=4294967296")
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("PRAGMA wal_autocheckpoint=8000")
-        if not write:
+        if write:
+            connection.execute("PRAGMA secure_delete=FAST")  # an update wipes the index rows that it takes away
+        else:
             connection.execute("PRAGMA query_only=1")
     except sqlite3.Error as error:
         raise unusable(path, error) from None

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from fhir_server.search.predicate import EVERYTHING, Entry, Predicate
 from fhir_server.store.seam import Busy, Page, Position, Query, Stored, StoreError, Tx
 from fhir_server.store.sqlite import find, history
+from fhir_server.store.sqlite.expunge import empty_log
 from fhir_server.store.sqlite.rows import Hasher
 from fhir_server.store.sqlite.schema import connect, prepare, unusable
 from fhir_server.store.sqlite.write import Batch, SqliteTx, current
@@ -106,6 +107,8 @@ class SqliteStore:
     def _commit(self, batch: Batch) -> None:
         batch.flush()
         self._writer.execute("COMMIT")
+        if batch.expunged:
+            empty_log(self._writer)
 
     async def _run(self, job: Job, batch: Batch) -> Answer:
         """One work in its savepoint. Its own exceptions are its answer; those of SQLite end the whole group."""

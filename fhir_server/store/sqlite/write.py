@@ -6,12 +6,13 @@ in a transaction has to see them. Inserting 256 rows with one statement leaves t
 
 import sqlite3
 from asyncio import sleep
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import Entry
 from fhir_server.store.seam import Change, Conflict, Page, Query, Stored
 from fhir_server.store.sqlite import find, history
+from fhir_server.store.sqlite.expunge import expunge, forget
 from fhir_server.store.sqlite.index import COLUMNS, Rows, index_rows, insert, plain, unindex
 from fhir_server.store.sqlite.rows import Hasher
 
@@ -48,6 +49,7 @@ class Batch:
         self._done = dict.fromkeys(COLUMNS, 0)  # rows that are inserted already
         self._known: dict[int, Known] = {}
         self._undo: list[tuple[int, Known | None]] = []
+        self.expunged = False
         sql = "SELECT (SELECT ifnull(max(rid),0) FROM resource), (SELECT ifnull(max(seq),0) FROM version)"
         self._rid, self._seq = connection.execute(sql).fetchone()
 
@@ -120,6 +122,16 @@ class Batch:
         sql = "UPDATE resource SET keys=?, plain=? WHERE rid=?"
         self.connection.execute(sql, (made.keys, plain(self.hasher, found), now.rid))
 
+    def expunge(self, type: str, id: str, now: int) -> int:
+        """Remove a resource and its versions; returns how many."""
+        self.flush()
+        self.expunged = True
+        self._seq += 1
+        h = self.hasher.resource(type, id)
+        if h in self._known:
+            self._undo.append((h, self._known.pop(h)))
+        return expunge(self.connection, self.hasher, type, id, now, self._seq)
+
     def mark(self) -> Mark:
         """Where a request begins, outside its savepoint; a batch that has grown large is emptied first."""
         if sum(map(len, self._rows.values())) > MOST:
@@ -166,6 +178,16 @@ class SqliteTx:
         if self._writes % 64 == 0:
             await sleep(0)  # a bundle of thousands must not keep readers on this loop waiting
         return self.batch.write(change)
+
+    async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
+        """See seam.Tx."""
+        removed = 0
+        for number, (type, id) in enumerate(resources, 1):
+            removed += self.batch.expunge(type, id, now)
+            if number % 64 == 0:
+                await sleep(0)
+        forget(self.batch.connection, resources)
+        return removed
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """In the savepoint of this work."""
