@@ -41,8 +41,8 @@ def arguments(
 def _no_operation(shapes: Mapping[str, Found], name: str) -> FhirError:
     """What is wrong with the address of an operation. https://hl7.org/fhir/R4/operations.html#executing"""
     levels = {"": "[base]", "*": "[base]/Type", "*/*": "[base]/Type/id"}
-    at = [levels[shape.rpartition("/")[0]] for shape in shapes if shape.rpartition("/")[2] == name]
+    at = [f"{levels[shape.rpartition('/')[0]]}/{name}" for shape in shapes if shape.rpartition("/")[2] == name]
     if at:
-        return refuse(400, "not-supported", f"{name} is not called here, but at {' or '.join(at)}/{name}.")
+        return refuse(400, "not-supported", f"{name} is not called here, but at {' or '.join(at)}.")
     known = sorted({end for shape in shapes if (end := shape.rpartition("/")[2])[:1] == "$"})
     return refuse(404, "not-supported", f"There is no operation {name[:60]!r}: there are {', '.join(known)}.")

@@ -10,6 +10,7 @@ from fhir_server.fhir.codec import encode
 from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
 from fhir_server.interactions.ask import Answer, Ask, Pairs
 from fhir_server.interactions.conditional import Find
+from fhir_server.interactions.explain import explained
 from fhir_server.interactions.included import included
 from fhir_server.interactions.lookup import parsed
 from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
@@ -42,6 +43,8 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
         return Answer(200, bundle("searchset", (), links=links, total=found.total))
     count = min(asked.count or server.settings.page_size, server.settings.max_page_size)
     first = token is None
+    if ("_explain", "true") in place.query:
+        return await explained(server, caller, Query(types, where, asked.sort, count, place.position or None))
     exact = first and asked.total in ("accurate", "estimate")
     page = await find(Query(types, where, asked.sort, count, place.position or None, exact))
     total = page.total if exact else place.total

@@ -11,12 +11,15 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
+from fhir_server.operations.expunge import TAKES as EXPUNGE
+from fhir_server.operations.expunge import expunge
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
 from fhir_server.operations.match import TAKES as MATCH
 from fhir_server.operations.match import match
 from fhir_server.operations.meta import meta, meta_add, meta_delete
+from fhir_server.operations.reindex import reindex
 from fhir_server.operations.validate import TAKES as VALIDATE
 from fhir_server.operations.validate import validate
 from fhir_server.server import Server
@@ -50,7 +53,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("validate", ("type", "instance"), (), validate, VALIDATE, R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, R4 + "Resource-meta-add", affects=True),
+    Operation("reindex", ("system", "type"), (), reindex, {}, OURS + "reindex", affects=True, operator=True),
     Operation("meta-delete", ("instance",), (), meta_delete, LABELS, R4 + "Resource-meta-delete", affects=True),
+    Operation("expunge", ("instance",), (), expunge, EXPUNGE, OURS + "expunge", affects=True, operator=True),
 )
 
 
