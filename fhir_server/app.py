@@ -4,16 +4,19 @@ import gc
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from fhir_server.admission import Admission
 from fhir_server.fhir.capability import capability_statement
-from fhir_server.fhir.codec import encode
-from fhir_server.fhir.definitions import load
+from fhir_server.fhir.codec import Resource, encode
+from fhir_server.fhir.definitions import Definitions, load
+from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.pages import shared_key
 from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.routes import INTERACTIONS, Application
+from fhir_server.search.custom import check
 from fhir_server.search.index import indexer
 from fhir_server.server import Server
 from fhir_server.settings import Settings
@@ -46,20 +49,39 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
         names = frozenset(row.name for row in INTERACTIONS)
-        yield Server(
+
+        def describe(definitions: Definitions) -> bytes:
+            return encode(capability_statement(definitions, names, settings.base, claims()))
+
+        server = Server(
             settings=settings,
             definitions=definitions,
             terminology=terminology(),
             store=store,
             index=indexer(definitions, settings.base),
-            validate=validator(definitions),
+            validate=checks(definitions),
             clock=clock,
             new_id=new_id,
-            capabilities=encode(capability_statement(definitions, names, settings.base, claims())),
+            capabilities=describe(definitions),
+            describe=describe,
+            admission=Admission(settings.body_room, settings.body_queue),
             page_key=await shared_key(store),
         )
+        yield await rewired(server)
     finally:
         await store.close()
+
+
+def checks(definitions: Definitions) -> Callable[[Resource], None]:
+    """Structure first; then what a SearchParameter needs beyond it."""
+    structure = validator(definitions)
+
+    def validate(resource: Resource) -> None:
+        structure(resource)
+        if resource["resourceType"] == "SearchParameter":
+            check(definitions, resource)
+
+    return validate
 
 
 def clock() -> int:

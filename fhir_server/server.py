@@ -1,8 +1,10 @@
 """The one value that every interaction is given: settings, definitions, store, and the sources of time and identity."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
 from fhir_server.search.predicate import Entry
@@ -24,4 +26,8 @@ class Server:
     clock: Callable[[], int]  # microseconds since 1970
     new_id: Callable[[], str]
     capabilities: bytes = b""  # the CapabilityStatement, computed once
+    admission: Admission = field(default_factory=Admission)  # of large bodies
+    jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
+    describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
+    custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched
     page_key: bytes = b""  # seals `next` links; every process of one store has the same

@@ -28,6 +28,13 @@ class Settings:
         "", "Public FHIR base, for example `https://fhir.example.org/fhir`; derived from host and port if empty."
     )
     max_body: int = _setting(50_000_000, "Largest request body in bytes; more is answered 413.")
+    body_room: int = _setting(
+        16_000_000, "Bytes of request bodies over 64 KiB that one process works on at a time; others wait in line."
+    )
+    body_queue: int = _setting(200_000_000, "Bytes of request bodies that may wait in line; more is answered 503.")
+    max_bundle: int = _setting(10_000, "Most entries of a batch or transaction; more is answered 413.")
+    job_lease: int = _setting(30, "Seconds of silence after which another process takes over a job.")
+    job_lifetime: int = _setting(86_400, "Seconds that a job of `Prefer: respond-async` and its response are kept.")
     page_size: int = _setting(50, "Entries on a page of a search or history when the client gives no `_count`.")
     max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
     max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")

@@ -29,6 +29,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     if_none_exist: str | None = None
     if_modified_since: str | None = None
     lenient: bool = False  # Prefer: handling=lenient
+    later: bool = False  # Prefer: respond-async
     full: bool = False  # Prefer: return=representation, said outright (bundle responses then carry the resources)
 
 
@@ -39,3 +40,4 @@ class Answer(NamedTuple):
     body: bytes = b""
     stored: Stored | None = None
     written: bool = False
+    headers: tuple[tuple[str, str], ...] = ()  # further ones

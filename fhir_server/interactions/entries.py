@@ -28,11 +28,14 @@ class Entry(NamedTuple):
     ask: Ask
 
 
-def entries_of(given: Resource) -> list[Any]:
-    """The raw entries of a bundle. Raises FhirError 400 if they are not a list."""
+def entries_of(server: Server, given: Resource) -> list[Any]:
+    """The raw entries of a bundle. Raises FhirError 400 if they are not a list, 413 if there are too many."""
     raw = given.get("entry", [])
     if not isinstance(raw, list):
         raise refuse(400, "structure", "Bundle.entry must be an array.", "Bundle.entry")
+    most = server.settings.max_bundle
+    if len(raw) > most:
+        raise refuse(413, "too-long", f"A bundle may have {most} entries, this one has {len(raw)}.", "Bundle.entry")
     return raw
 
 

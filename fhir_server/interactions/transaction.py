@@ -6,7 +6,7 @@ the drafts are made anew from there.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -32,6 +32,7 @@ ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3}
 BREATH = 10  # entries drafted before other requests get a turn
 ISSUES = 100  # reported at most
 
+Also = Callable[[Tx, bytes], Awaitable[None]]
 Matches = Mapping[str, str | None]  # criterion as written ("Patient?identifier=x") -> id of its match
 
 
@@ -47,8 +48,13 @@ class Plan(NamedTuple):
     now: int
 
 
-async def transaction(server: Server, caller: Caller, given: Resource, ask: Ask, shapes: Shapes = SHAPES) -> Answer:
-    """The transaction-response; or the FhirError of the entries that failed, with nothing changed."""
+async def transaction(
+    server: Server, caller: Caller, given: Resource, ask: Ask, shapes: Shapes = SHAPES, also: Also | None = None
+) -> Answer:
+    """The transaction-response; or the FhirError of the entries that failed, with nothing changed.
+
+    `also` is performed in the same transaction and given the response, b"" if some of it is read after the commit.
+    """
     plan = planned(server, caller, given, shapes)
     found = await matched(plan, server.store.search)
     ids = targets(plan, found)
@@ -61,21 +67,32 @@ async def transaction(server: Server, caller: Caller, given: Resource, ask: Ask,
     async def work(tx: Tx) -> dict[int, Answer]:
         now_found = await matched(plan, tx.search) if plan.queries else found
         if now_found == found:
-            return await applied(tx, server, caller, plan, found, ids, made)
-        now_ids = targets(plan, now_found)
-        return await applied(tx, server, caller, plan, now_found, now_ids, dict(drafts(server, plan, now_ids)))
+            answers = await applied(tx, server, caller, plan, found, ids, made)
+        else:
+            now_ids = targets(plan, now_found)
+            remade = dict(drafts(server, plan, now_ids))
+            answers = await applied(tx, server, caller, plan, now_found, now_ids, remade)
+        if also is not None:
+            whole = len(answers) == len(plan.entries)
+            await also(tx, response(server, plan, answers, ask.full) if whole else b"")
+        return answers
 
     answers = await server.store.transact(work)
     for entry in plan.entries:  # versions and histories are read as they are afterwards
         if entry.number not in answers:
             answers[entry.number] = await entry.row.perform(server, caller, entry.ask)
-    rows = [response_entry(server, entry, answers[entry.number], ask.full) for entry in plan.entries]
-    return Answer(200, bundle("transaction-response", rows))
+    return Answer(200, response(server, plan, answers, ask.full))
+
+
+def response(server: Server, plan: Plan, answers: Mapping[int, Answer], full: bool) -> bytes:
+    """The transaction-response Bundle."""
+    rows = [response_entry(server, entry, answers[entry.number], full) for entry in plan.entries]
+    return bundle("transaction-response", rows)
 
 
 def planned(server: Server, caller: Caller, given: Resource, shapes: Shapes = SHAPES) -> Plan:
     """Read all entries and find what has to be looked up and rewritten."""
-    entries = [read_entry(server, raw, number, shapes) for number, raw in enumerate(entries_of(given))]
+    entries = [read_entry(server, raw, number, shapes) for number, raw in enumerate(entries_of(server, given))]
     for entry in entries:
         if entry.row.body == "operation":
             text = f"Entry {entry.number}: an operation that is POSTed cannot be part of a transaction: use a batch."

@@ -4,6 +4,7 @@ It speaks ASGI itself and looks its path up in a table: a read costs half of wha
 Response objects would (docs/performance.md).
 """
 
+from time import monotonic
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -12,6 +13,7 @@ from fhir_server.access import OPERATOR, Caller
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Ask, Pairs
 from fhir_server.interactions.conditional import query_pairs
+from fhir_server.interactions.custom import LOOK, rewired
 from fhir_server.interactions.route import arguments
 from fhir_server.interactions.table import Interaction, compiled
 from fhir_server.rest.bodies import decoded, form_pairs, read_body
@@ -39,6 +41,7 @@ class FhirEndpoint:
     def __init__(self, table: tuple[Interaction, ...]) -> None:
         self.shapes = compiled(table)
         self.server: Server | None = None
+        self._looked = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: Headers = dict(scope["headers"])
@@ -56,9 +59,18 @@ class FhirEndpoint:
         """Our own address; "" before the store is open."""
         return self.server.settings.base if self.server else ""
 
+    async def current(self) -> Server | None:
+        """The server; now and then it is asked whether its store was reindexed for other search parameters."""
+        now = monotonic()
+        if self.server is not None and now - self._looked > LOOK:
+            self._looked = now
+            fresh = await rewired(self.server)
+            self.server = fresh if self.server is not None else None
+        return self.server
+
     async def answer(self, scope: Scope, receive: Receive, headers: Headers) -> Message:
         """Find the interaction, read what it needs, perform it; the scope is told the form of the answer."""
-        server, method = self.server, scope["method"]
+        server, method = await self.current(), scope["method"]
         if server is None:
             raise refuse(503, "transient", "The server is starting.", Retry_After="1")
         query: Pairs = ()
@@ -70,26 +82,34 @@ class FhirEndpoint:
         path = scope["path"][len(PREFIX) :].strip("/")
         row, given = arguments(server, self.shapes, "GET" if method == "HEAD" else method, path)
         scope["interaction"] = row.name
-        prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE
-        ask: dict[str, Any] = {}
+        body = b""
         if row.body:
             kind = body_kind(headers, row.body)
             body = await read_body(receive, headers, server.settings.max_body)
             if row.body == "form":
                 query += form_pairs(body)
                 scope["form"] = form_of(headers, query)
-            elif body or row.body != "operation":  # an operation without parameters needs no body
+        async with server.admission.room(len(body)):
+            ask: dict[str, Any] = {}
+            if row.body not in ("", "form") and (body or row.body != "operation"):  # an operation may do without one
                 ask["patch" if row.body == "patch" else "resource"] = await decoded(body, kind)
-        for header, name in _CONDITIONS:
-            if header in headers:
-                ask[name] = headers[header].decode("latin-1")
-        if query:
-            ask["form"] = tuple(pair for pair in query if pair[0] in ("_format", "_pretty"))
-            query = tuple(pair for pair in query if pair[0] not in ("_format", "_pretty"))
-        if prefer is not _NO_PREFERENCE:
-            ask.update(lenient=prefer.lenient, full=prefer.returns == "representation")
-        answer = await row.perform(server, caller_of(scope), Ask(query=query, **given, **ask))
+            del body
+            prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE
+            if prefer is not _NO_PREFERENCE:
+                ask.update(lenient=prefer.lenient, later=prefer.later, full=prefer.returns == "representation")
+            answer = await row.perform(server, caller_of(scope), Ask(**conditions(headers, query), **given, **ask))
         return answered(answer, server.settings, prefer.returns)
+
+
+def conditions(headers: Headers, query: Pairs) -> dict[str, Any]:
+    """What of a request's headers and query is an argument of its interaction."""
+    found: dict[str, Any] = {
+        name: headers[header].decode("latin-1") for header, name in _CONDITIONS if header in headers
+    }
+    if query:
+        found["form"] = tuple(pair for pair in query if pair[0] in ("_format", "_pretty"))
+        found["query"] = tuple(pair for pair in query if pair[0] not in ("_format", "_pretty"))
+    return found
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -57,6 +57,7 @@ class Preference(NamedTuple):
 
     returns: str = ""
     lenient: bool = False
+    later: bool = False  # respond-async
 
 
 @lru_cache(maxsize=256)
@@ -154,4 +155,5 @@ def preference(prefer: bytes) -> Preference:
         name, _, value = part.partition("=")
         said[name.strip().lower()] = value.strip().strip('"')
     returns = {text.lower(): text for text in ("minimal", "representation", "OperationOutcome")}
-    return Preference(returns.get(said.get("return", "").lower(), ""), said.get("handling", "").lower() == "lenient")
+    lenient = said.get("handling", "").lower() == "lenient"
+    return Preference(returns.get(said.get("return", "").lower(), ""), lenient, "respond-async" in said)
