@@ -4,9 +4,9 @@ import argparse
 import asyncio
 import time
 
+from fhir_server.access import OPERATOR
 from fhir_server.app import open_server
-from fhir_server.fhir.codec import decode
-from fhir_server.search.predicate import Entry
+from fhir_server.operations.reindex import reindexed
 from fhir_server.settings import Settings
 
 
@@ -24,7 +24,7 @@ async def _reindex(args: argparse.Namespace, settings: Settings) -> int:
             if type not in server.definitions.resources:
                 raise ValueError(f"There is no resource type {type!r} in FHIR R4.")
 
-        def entries(body: bytes) -> tuple[Entry, ...]:
-            return server.index(decode(body))
-
-        return await server.store.reindex(entries, tuple(args.type))
+        report = await reindexed(server, OPERATOR, tuple(args.type))
+        for url, error in report.refused.items():
+            print(f"{url} is not searched: {error}")
+        return report.count

@@ -257,8 +257,20 @@ def evaluator(expression: str) -> Callable[[Any], list[Any]]:
     """
     # Imported here: it costs a third of a second, and R4's own parameters never need it.
     import fhirpathpy
+    from antlr4 import CommonTokenStream, InputStream, Token
     from fhirpathpy.models import models
+    from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
+    from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
+    # fhirpathpy itself evaluates what it could read before the first mistake.
+    lexer = FHIRPathLexer(InputStream(expression))
+    lexer.removeErrorListeners()
+    tokens = CommonTokenStream(lexer)
+    parser = FHIRPathParser(tokens)
+    parser.removeErrorListeners()
+    parser.expression()
+    if parser.getNumberOfSyntaxErrors() or tokens.LA(1) != Token.EOF:
+        raise ValueError(f"not FHIRPath: {expression!r}")
     try:
         run = fhirpathpy.compile(expression, models["r4"])
         run({"resourceType": "Basic"}, {})  # what does not parse fails here only

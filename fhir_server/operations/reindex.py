@@ -109,5 +109,6 @@ async def _finish(
             )
             for url, resource in custom.indexed.items()
         }
+        done = {**custom.searched, **done}
         if done == dict(custom.searched) or await write_custom(server, Custom(custom.indexed, done), version):
             return done

@@ -28,6 +28,7 @@ LITERAL: Mapping[tuple[str, str], Alias] = {
     ("Observation", "combo-code-value-concept"): Alias(("code-value-concept", "component-code-value-concept")),
 }
 
+R4 = "http://hl7.org/fhir/SearchParameter/"  # what the URLs of R4's own parameters begin with
 _REFERS = re.compile(r"\.where\(resolve\(\) is (\w+)\)$")
 _known: dict[tuple[int, str], tuple[Definitions, Mapping[str, Alias]]] = {}
 
@@ -44,10 +45,12 @@ def aliases(definitions: Definitions, type: str) -> Mapping[str, Alias]:
 def _derive(type: str, params: Mapping[str, SearchParam]) -> Mapping[str, Alias]:
     found = {code: alias for (owner, code), alias in LITERAL.items() if owner == type and code in params}
     first: dict[tuple[str, str], str] = {}  # (kind, expression) -> the parameter that is indexed
-    for code, param in sorted(params.items()):
+    for code, param in sorted(params.items(), key=lambda item: (not item[1].url.startswith(R4), item[0])):
         if code in found or not param.expression or param.components or _REFERS.search(param.expression):
             continue
-        original = first.setdefault((param.kind, param.expression), code)
+        # A custom parameter stands in for none: it comes and goes, and what is indexed would have to change with it.
+        meaning = (param.kind, param.expression)
+        original = first.setdefault(meaning, code) if param.url.startswith(R4) else first.get(meaning, code)
         # Bundle's `composition` and `message` have one expression, but only their target types tell them apart.
         if original != code and params[original].target == param.target:
             found[code] = Alias((original,))

@@ -386,6 +386,7 @@ def test_the_patient_alias(reference: str, query: str, found: bool) -> None:
         ("Observation", "code-value-quantity=a$b", "Expected number"),
         ("Observation", "code-value-quantity=a$1$2", "Expected code$value"),
         ("Observation", "code-value-quantity=a$", "Expected code$value"),
+        ("Observation", "code-value-quantity=s|$1", "a code for code"),
         ("Observation", "code-value-quantity:not=a$1", "Modifier 'not'"),
     ],
 )

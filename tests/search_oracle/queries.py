@@ -242,7 +242,7 @@ class Generator:
         value = self.value(param, "text" if (operator, param.kind) == ("co", "token") else "")
         if param.kind in ("date", "number", "quantity"):
             value = value[2:] if value[:2] in PREFIXES else value
-        return f'{param.code} {operator} "{value}"' if " " in value else f"{param.code} {operator} {value}"
+        return f'{param.code} {operator} "{value}"' if set(" ])") & set(value) else f"{param.code} {operator} {value}"
 
     def value(self, param: SearchParam, modifier: str) -> str:
         random = self.random
@@ -255,12 +255,16 @@ class Generator:
         if modifier == "of-type":
             return random.choice(["urn:t|MR|3", "|SS|4", "urn:t|SS|1", "urn:t|MR|0"])
         if param.components:
-            return "$".join(self.part(component.kind) for component in param.components)
+            return "$".join(self.component(component.kind) for component in param.components)
         if param.code == "_id":
             return random.choice([f"{param.type.lower()}{random.randrange(9)}", "nosuch"])
         if param.kind == "reference":
             return self.reference(param, modifier)
         return self.part(param.kind)
+
+    def component(self, kind: str) -> str:
+        found = self.part(kind)
+        return self.component(kind) if found.endswith("|") else found
 
     def part(self, kind: str) -> str:
         random = self.random

@@ -25,5 +25,7 @@ def tests(text: str, modifier: str, ask: Ask) -> Alternatives:
         param = SearchParam(ask.param.type, component.code, component.kind, "", frozenset(), (), ask.param.url)
         canonical = ask.canonical_only and component.kind == "quantity"
         inner = _KINDS[component.kind](part, "", ask._replace(param=param, canonical_only=canonical))
+        if component.kind == "token" and not all(any(field == "code" for field, _, _ in one) for one in inner):
+            raise bad(ask, text, f"a code for {component.code}: a system alone finds nothing in a composite")
         found.append([[(f"{place}.{field}", op, value) for field, op, value in tests] for tests in inner])
     return tuple(tuple(chain.from_iterable(combination)) for combination in product(*found))
