@@ -35,6 +35,7 @@ class Wish(NamedTuple):
     span: Span
     since: int | None
     count: int  # type: ignore[assignment]  # a field, not tuple.count
+    linking: bool = True  # Patients that link to this one; of all patients each comes by itself
 
 
 class Where(NamedTuple):
@@ -59,8 +60,9 @@ async def everything(server: Server, caller: Caller, ask: Ask, given: Inputs) ->
         given = inputs(Ask(query=query), TAKES)
     elif ask.id:
         await present(server, caller, ask.id)
-    wish = _wished(server, given)
-    rows, following = await _page(server, caller, wish, begin)
+    wish = _wished(server, given)._replace(linking=bool(ask.id))
+    found, following = await _page(server, caller, wish, begin)
+    rows = list({(row.type, row.id): row for row in found}.values())  # a Group may be part of several records
     added = await referenced(server, caller, wish, rows)
     links = [("self", _url(server, path, (*query, *ask.form)))]
     if following is not None:
@@ -140,7 +142,7 @@ async def _page(server: Server, caller: Caller, wish: Wish, where: Where) -> tup
 async def _part(server: Server, caller: Caller, wish: Wish, where: Where, count: int) -> Page | None:
     """A page of one part of a record: the patient, those that link to it, each group of types; None behind the last."""
     id = where.patient
-    if where.part < 2 and wish.types and "Patient" not in wish.types:
+    if where.part < 2 and (wish.types and "Patient" not in wish.types or where.part > wish.linking):
         return Page([])
     if where.part == 0:
         stored = await server.store.read("Patient", id, caller.permit)
