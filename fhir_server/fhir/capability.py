@@ -90,7 +90,8 @@ def _resource(
             f"{type}:{param.code}" for param in _searchable(definitions, type) if param.kind == "reference"
         ],
         "searchRevInclude": revincludes,
-        "searchParam": _search_params(definitions, [param.code for param in _searchable(definitions, type)], type),
+        "searchParam": _search_params(definitions, [param.code for param in _searchable(definitions, type)], type)
+        + [_special(definitions, type, name, kind) for name, kind in SPECIAL],
         "operation": [
             {"name": one.name, "definition": one.definition}
             for one in operations
@@ -100,6 +101,10 @@ def _resource(
     return {key: value for key, value in found.items() if value != []}
 
 
+# Parameters of all types that no expression defines: name and type; R4 has a definition for some of them.
+SPECIAL = (("_content", "string"), ("_filter", "special"), ("_list", "special"), ("_text", "string"))
+
+
 def _searchable(definitions: Definitions, type: str) -> list[Any]:
     return [param for _, param in sorted(definitions.search[type].items()) if param.expression]
 
@@ -107,6 +112,11 @@ def _searchable(definitions: Definitions, type: str) -> list[Any]:
 def _search_params(definitions: Definitions, codes: Any, type: str = "Patient") -> list[dict[str, str]]:
     found = (definitions.search[type][code] for code in codes)
     return [{"name": param.code, "definition": param.url, "type": param.kind} for param in found]
+
+
+def _special(definitions: Definitions, type: str, name: str, kind: str) -> dict[str, str]:
+    known = definitions.search[type].get(name)
+    return {"name": name, **({"definition": known.url} if known else {}), "type": kind}
 
 
 def _revincludes(definitions: Definitions) -> dict[str, list[str]]:

@@ -257,19 +257,17 @@ def evaluator(expression: str) -> Callable[[Any], list[Any]]:
     """
     # Imported here: it costs a third of a second, and R4's own parameters never need it.
     import fhirpathpy
-    from antlr4 import CommonTokenStream, InputStream, Token
+    from fhirpathpy import parser as grammar
     from fhirpathpy.models import models
-    from fhirpathpy.parser.generated.FHIRPathLexer import FHIRPathLexer
-    from fhirpathpy.parser.generated.FHIRPathParser import FHIRPathParser
 
     # fhirpathpy itself evaluates what it could read before the first mistake.
-    lexer = FHIRPathLexer(InputStream(expression))
+    lexer = grammar.FHIRPathLexer(grammar.InputStream(expression))
     lexer.removeErrorListeners()
-    tokens = CommonTokenStream(lexer)
-    parser = FHIRPathParser(tokens)
+    tokens = grammar.CommonTokenStream(lexer)
+    parser = grammar.FHIRPathParser(tokens)
     parser.removeErrorListeners()
     parser.expression()
-    if parser.getNumberOfSyntaxErrors() or tokens.LA(1) != Token.EOF:
+    if parser.getNumberOfSyntaxErrors() or tokens.LA(1) != grammar.Token.EOF:
         raise ValueError(f"not FHIRPath: {expression!r}")
     try:
         run = fhirpathpy.compile(expression, models["r4"])

@@ -215,6 +215,9 @@ async def test_search_over_several_types_and_all(store: Store) -> None:
     assert [(row.type, row.id) for row in both.rows] == [("Observation", "a"), ("Patient", "p")]
     assert len((await store.search(Query((), EVERYTHING))).rows) == 3
     assert [row.id for row in (await store.search(Query((), Is(ID, (("id", "=", "p"),))))).rows] == ["p"]
+    await write(store, change("a", 2, method="DELETE"), change("c", 2, type="Condition", method="DELETE"))
+    assert [row.id for row in (await store.search(Query((), EVERYTHING))).rows] == ["p"]
+    assert [row.id async for row in store.scan(Query((), EVERYTHING))] == ["p"]
 
 
 async def test_last_updated_is_a_column(store: Store) -> None:

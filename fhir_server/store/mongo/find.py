@@ -58,7 +58,8 @@ class Search:
 
 async def prepare(database: Database, session: Session, query: Query) -> Search | None:
     """Compile a query; None when nothing can match because there are no resources."""
-    types = query.types or tuple(await database.resource.distinct("t", session=session))
+    # An index that deleted resources are in too makes them a null among the distinct types.
+    types = query.types or tuple(filter(None, await database.resource.distinct("t", session=session)))
     if not types:
         return None
     order, computed = _order(query.sort, types)
