@@ -257,9 +257,10 @@ def evaluator(expression: str) -> Callable[[Any], list[Any]]:
     """
     # Imported here: it costs a third of a second, and R4's own parameters never need it.
     import fhirpathpy
-    from fhirpathpy import parser as grammar
+    import fhirpathpy.parser
     from fhirpathpy.models import models
 
+    grammar: Any = fhirpathpy.parser
     # fhirpathpy itself evaluates what it could read before the first mistake.
     lexer = grammar.FHIRPathLexer(grammar.InputStream(expression))
     lexer.removeErrorListeners()
