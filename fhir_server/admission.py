@@ -18,6 +18,7 @@ PATIENCE = 30.0  # seconds in the line
 class _Waiting(NamedTuple):
     size: int
     turn: asyncio.Future[None]
+    counted: int  # of the line's length: 0 for who waits without holding anything
 
 
 class Admission:
@@ -28,29 +29,31 @@ class Admission:
         self._most, self._length = waiting, 0
         self._line: deque[_Waiting] = deque()
 
-    def room(self, size: int) -> "Room":
+    def room(self, size: int, patience: float | None = PATIENCE) -> "Room":
         """Enter with a body of `size` bytes, first come first served; a body larger than the room has it to itself.
 
-        Raises Busy on entering if the line is too long, or does not move for PATIENCE seconds.
+        Raises Busy on entering if the line is too long, or its turn does not come within `patience` seconds. None: it
+        waits for ever, and is not counted in the line, because it holds no body yet.
         """
-        return Room(self, min(size, self._at_once) if size > SMALL else 0)
+        return Room(self, min(size, self._at_once) if size > SMALL else 0, patience)
 
-    async def take(self, size: int, patience: float | None = PATIENCE) -> None:
+    async def take(self, size: int, patience: float | None) -> None:
         """Wait for `size` bytes of room. Raises Busy."""
         if not self._line and size <= self._free:
             self._free -= size
             return
-        if self._length + size > self._most:
+        counted = 0 if patience is None else size
+        if counted and self._length + size > self._most:
             raise Busy("Too many large requests are waiting: try again shortly.")
-        waiting = _Waiting(size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(size, asyncio.get_running_loop().create_future(), counted)
         self._line.append(waiting)
-        self._length += size
+        self._length += counted
         try:
             await asyncio.wait_for(waiting.turn, patience)
         except BaseException as error:
             if waiting in self._line:
                 self._line.remove(waiting)
-                self._length -= size
+                self._length -= counted
                 self._move()
             elif not waiting.turn.cancelled():  # the turn came at the same moment
                 self.give(size)
@@ -65,8 +68,8 @@ class Admission:
 
     def _move(self) -> None:
         while self._line and self._line[0].size <= self._free:
-            size, turn = self._line.popleft()
-            self._length -= size
+            size, turn, counted = self._line.popleft()
+            self._length -= counted
             if not turn.done():
                 self._free -= size
                 turn.set_result(None)
@@ -75,14 +78,14 @@ class Admission:
 class Room:
     """The place of one request; an asynchronous context."""
 
-    __slots__ = ("_admission", "_size")
+    __slots__ = ("_admission", "_patience", "_size")
 
-    def __init__(self, admission: Admission, size: int) -> None:
-        self._admission, self._size = admission, size
+    def __init__(self, admission: Admission, size: int, patience: float | None) -> None:
+        self._admission, self._size, self._patience = admission, size, patience
 
     async def __aenter__(self) -> None:
         if self._size:
-            await self._admission.take(self._size)
+            await self._admission.take(self._size, self._patience)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

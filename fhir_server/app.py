@@ -12,10 +12,11 @@ from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
 from fhir_server.fhir.definitions import Definitions, load
 from fhir_server.interactions.custom import rewired
+from fhir_server.interactions.job_run import working
 from fhir_server.interactions.pages import shared_key
 from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
-from fhir_server.rest.routes import INTERACTIONS, Application
+from fhir_server.rest.routes import ENTRY_SHAPES, INTERACTIONS, Application
 from fhir_server.search.custom import check
 from fhir_server.search.index import indexer
 from fhir_server.server import Server
@@ -33,7 +34,8 @@ def create_app(settings: Settings) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as endpoint.server:
+        async with open_server(settings) as server, working(server, ENTRY_SHAPES):
+            endpoint.server = server
             yield
         endpoint.server = None
 

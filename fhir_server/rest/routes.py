@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.fhir.outcome import refuse
-from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.interactions.jobs import forget, now_or_later, status
 from fhir_server.interactions.table import TABLE, Interaction, compiled
 from fhir_server.operations.table import rows
 from fhir_server.rest.endpoint import PREFIX, FhirEndpoint
@@ -19,11 +19,14 @@ from fhir_server.rest.errors import outcome_body
 from fhir_server.rest.observe import Observe
 from fhir_server.rest.probes import healthz, metrics, readyz
 
-# A bundle cannot be an entry of a bundle: its row is not in the table that entries are looked up in.
+# A bundle cannot be an entry of a bundle: its row, and those of jobs, are not in the table of what entries may be.
 ENTRIES = (*TABLE, *rows())
+ENTRY_SHAPES = compiled(ENTRIES)
 INTERACTIONS: tuple[Interaction, ...] = (
     *ENTRIES,
-    Interaction("POST", "", "transaction", partial(batch_or_transaction, shapes=compiled(ENTRIES)), "resource"),
+    Interaction("POST", "", "transaction", partial(now_or_later, shapes=ENTRY_SHAPES), "resource"),
+    Interaction("GET", "_async/[id]", "async", partial(status, shapes=ENTRY_SHAPES)),
+    Interaction("DELETE", "_async/[id]", "async", forget),
 )
 
 

@@ -47,6 +47,7 @@ CREATE TABLE timeline (
   k INTEGER, home INTEGER, low INTEGER, rid INTEGER, edge INTEGER NOT NULL,
   PRIMARY KEY (k, home, low DESC, rid)) WITHOUT ROWID;
 CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires INTEGER) WITHOUT ROWID;
+CREATE INDEX state_expires ON state (expires) WHERE expires IS NOT NULL;
 """
 
 

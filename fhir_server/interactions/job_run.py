@@ -1,0 +1,204 @@
+"""Performing a job, in whichever process holds its lease. https://hl7.org/fhir/R4/async.html
+
+A transaction whose process died is performed by another: had it been committed, its outcome would be there. A batch
+that had begun is not, because some of its entries were performed: it is reported as failed.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fhir_server.access import OPERATOR, Caller
+from fhir_server.fhir import codec
+from fhir_server.fhir.outcome import FhirError, operation_outcome, refuse
+from fhir_server.interactions.ask import Ask
+from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.interactions.job_state import (
+    Job,
+    Outcome,
+    change_open,
+    close_job,
+    open_jobs,
+    read_job,
+    read_outcome,
+    read_pieces,
+    write_job,
+    write_outcome,
+    write_pieces,
+)  # fmt: skip
+from fhir_server.interactions.refusal import EXPECTED, refusal
+from fhir_server.interactions.table import Shapes
+from fhir_server.server import Server
+from fhir_server.store.seam import Busy, Conflict, StoreError, Tx
+
+GRACE = 5.0  # seconds that jobs get to end when the server is stopped
+BEAT = 2.0  # seconds at most between two renewals of a lease
+ATTEMPTS = 5  # at a transaction while the store is busy
+
+log = logging.getLogger("fhir_server")
+
+
+class Superseded(Exception):
+    """Another attempt ended the job, or it was cancelled: this one must leave nothing."""
+
+
+class Lease:
+    """Our hold on a job; `renew` also tells the others how far it is."""
+
+    def __init__(self, server: Server, id: str, job: Job, version: int) -> None:
+        self.server, self.id, self.job, self._version = server, id, job, version
+        self._lock = asyncio.Lock()
+
+    async def renew(self) -> None:
+        """Raises Superseded if another process has the job now, or it has ended."""
+        async with self._lock:
+            self.job.lease = self.server.clock() + self.server.settings.job_lease * 1_000_000
+            if not await write_job(self.server, self.id, self.job, self._version):
+                raise Superseded
+            self._version += 1
+
+    async def release(self) -> None:
+        """Let whoever looks next go on at once."""
+        async with self._lock:
+            self.job.lease = 0
+            await write_job(self.server, self.id, self.job, self._version)
+
+    async def keep(self, holder: "asyncio.Task[None]") -> None:
+        """Renew for ever; the holder is cancelled when the lease is lost."""
+        while True:
+            await asyncio.sleep(min(BEAT, self.server.settings.job_lease / 4))
+            try:
+                await self.renew()
+            except Superseded:
+                holder.cancel()
+                return
+            except (Busy, StoreError):
+                log.warning("job %s: its lease could not be renewed", self.id)
+
+
+def start(server: Server, caller: Caller | None, id: str, shapes: Shapes) -> None:
+    """Begin a job in this process, unless it works on it already; `caller` is None if only its id is known."""
+    if all(task.get_name() != id for task in server.jobs):
+        task = asyncio.create_task(_run(server, caller, id, shapes), name=id)
+        server.jobs.add(task)
+        task.add_done_callback(server.jobs.discard)
+
+
+@asynccontextmanager
+async def working(server: Server, shapes: Shapes) -> AsyncIterator[None]:
+    """While the server serves: take over the jobs of processes that died; at the end, let its own end or stop."""
+    watch = asyncio.create_task(_watch(server, shapes))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        if server.jobs:
+            await asyncio.wait(server.jobs, timeout=GRACE)
+        for task in server.jobs:
+            task.cancel()
+        await asyncio.gather(watch, *server.jobs, return_exceptions=True)
+
+
+async def _watch(server: Server, shapes: Shapes) -> None:
+    while True:
+        with contextlib.suppress(Busy, StoreError):
+            for id in await open_jobs(server):
+                kept = await read_job(server, id)
+                if kept is None:
+                    await change_open(server, lambda ids, gone=id: [one for one in ids if one != gone])  # type: ignore[misc]
+                elif kept[0].lease < server.clock():
+                    start(server, None, id, shapes)
+        await asyncio.sleep(server.settings.job_lease)
+
+
+async def _run(server: Server, caller: Caller | None, id: str, shapes: Shapes) -> None:
+    kept = await read_job(server, id)
+    if kept is None or kept[0].lease >= server.clock():
+        return
+    lease = Lease(server, id, *kept)
+    job, holder = lease.job, asyncio.current_task()
+    assert holder is not None
+    beat: asyncio.Task[None] | None = None
+    try:
+        await lease.renew()
+        beat = asyncio.create_task(lease.keep(holder))
+        await _end(server, id, job, await _performed(server, caller, lease, shapes))
+    except Superseded:
+        pass
+    except asyncio.CancelledError:  # the server is stopping, or the job was cancelled
+        with contextlib.suppress(Busy, StoreError):
+            await (_end(server, id, job, _cut_short(job)) if job.began else lease.release())
+        raise
+    except Exception as error:  # whatever it is, the client is told that it ended
+        log.error("job %s failed: %s", id, type(error).__name__)
+        with contextlib.suppress(Exception):
+            await _end(server, id, job, refuse(500, "exception", f"The server failed; its log has more of job {id}."))
+    finally:
+        if beat is not None:
+            beat.cancel()
+
+
+async def _performed(server: Server, caller: Caller | None, lease: Lease, shapes: Shapes) -> bytes | FhirError | None:
+    """The response of a batch, a refusal, or None when the transaction or another attempt has said how it ended."""
+    job, id = lease.job, lease.id
+    if await read_outcome(server, id) is not None:
+        return None
+    if job.began:
+        return _cut_short(job)
+    caller = caller or (OPERATOR if job.caller == OPERATOR.id else None)
+    if caller is None:
+        text = "The process that knew what its caller may do has ended; nothing was changed: send it again."
+        return refuse(500, "transient", text)
+    async with server.admission.room(job.size, patience=None):
+        body = await read_pieces(server, f"job/{id}/request", job.pieces)
+        if body is None:
+            raise Superseded
+        ask = Ask(resource=codec.decode(body), full=job.full)
+        if job.type == "batch":
+            job.began = True
+            await lease.renew()
+
+            def count(done: int) -> None:
+                job.done = done
+
+            return (await batch_or_transaction(server, caller, ask, shapes, count=count)).body
+        return await _transacted(server, caller, id, job, ask, shapes)
+
+
+async def _transacted(server: Server, caller: Caller, id: str, job: Job, ask: Ask, shapes: Shapes) -> FhirError | None:
+    async def also(tx: Tx, body: bytes) -> None:
+        if not body:
+            text = "A transaction that is answered later cannot read versions and histories or call operations."
+            raise refuse(400, "not-supported", text)
+        attempt = server.new_id()
+        pieces = await write_pieces(tx, f"job/{id}/{attempt}", body, job.expires)
+        if not await write_outcome(tx, id, Outcome(job.caller, 200, attempt, pieces, job.expires)):
+            raise Superseded
+
+    for number in range(ATTEMPTS):
+        try:
+            await batch_or_transaction(server, caller, ask, shapes, also)
+            return None
+        except (Busy, Conflict) as error:
+            refused = refusal(error)
+            await asyncio.sleep(0.1 * 2**number)
+        except EXPECTED as error:
+            return refusal(error)
+    return refused
+
+
+def _cut_short(job: Job) -> FhirError:
+    text = f"The batch ended with its process after {job.done} or more of {job.entries} entries: look at what is there."
+    return refuse(500, "incomplete", text)
+
+
+async def _end(server: Server, id: str, job: Job, told: bytes | FhirError | None) -> None:
+    """Write how a job ended, unless that is written, and clear away what it needed."""
+    if told is not None:
+        body = codec.encode(operation_outcome(told.issues)) if isinstance(told, FhirError) else told
+        status, attempt = told.status if isinstance(told, FhirError) else 200, server.new_id()
+        pieces = await write_pieces(server.store, f"job/{id}/{attempt}", body, job.expires)
+        await write_outcome(server.store, id, Outcome(job.caller, status, attempt, pieces, job.expires))
+    await close_job(server, id, job)
