@@ -267,4 +267,5 @@ _DATE_MARKS = (("start", "Period"), ("end", "Period"), ("event", "Timing"), ("re
 _QUANTITY_MARKS = (("currency", "Money"), ("low", "Range"), ("high", "Range"), ("value", "Quantity"))
 _STRING_MARKS = (
     ("family", "HumanName"), ("given", "HumanName"), ("line", "Address"), ("city", "Address"), ("country", "Address"),
+    ("text", "HumanName"),
 )  # fmt: skip

@@ -141,6 +141,38 @@ def test_includes(client: Client) -> None:
     assert sorted(ids(reverse, "include")) == ["o1", "o2"]
 
 
+def test_everything_that_refers_and_everything_referred_to(client: Client) -> None:
+    organization = {"resourceType": "Organization", "id": "org", "name": "Clinic"}
+    put(client, organization, patient("a", managingOrganization={"reference": "Organization/org"}))
+    put(
+        client,
+        observation("o1", "Patient/a"),
+        observation("o2", "Patient/a", hasMember=[{"reference": "Observation/o1"}]),
+    )
+    put(client, {"resourceType": "List", "id": "l", "status": "current", "mode": "working",
+                 "entry": [{"item": {"reference": "Patient/a"}}]})  # fmt: skip
+    for query, want in {
+        "Patient?_revinclude=*": {"o1", "o2", "l"},
+        "Patient?_revinclude=Observation:*": {"o1", "o2"},
+        "Patient?_include=*&_revinclude=List:item": {"org", "l"},
+        "Organization?_revinclude=*": {"a"},
+        "Organization?_revinclude:iterate=*": {"a", "o1", "o2", "l"},
+        "Observation?_id=o2&_include:iterate=*": {"a", "o1", "org"},
+        "Observation?_id=o2&_include=Observation:has-member:Observation": {"o1"},
+        "Observation?_id=o1&_revinclude=Observation:has-member": {"o2"},
+    }.items():
+        assert set(ids(client("GET", query).json(), "include")) == want, query
+
+
+def test_sorting_by_several_parameters(client: Client) -> None:
+    put(client, patient("a", "B", birthDate="1980"), patient("b", "A", birthDate="1980"), patient("c", "B"))
+    assert ids(client("GET", "Patient?_sort=family,-birthdate").json()) == ["b", "a", "c"]
+    assert ids(client("GET", "Patient?_sort=-family,birthdate").json()) == ["a", "c", "b"]
+    assert ids(client("GET", "Patient?_sort=-birthdate,family,_id").json()) == ["b", "a", "c"]
+    assert ids(client("GET", "Patient?family=A&family=B").json()) == []
+    assert ids(client("GET", "Patient?family=A,B&birthdate:missing=false&_sort=_id").json()) == ["a", "b"]
+
+
 def test_too_many_includes_are_cut_and_said(client: Client) -> None:
     import dataclasses
 
