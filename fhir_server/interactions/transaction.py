@@ -29,6 +29,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored, Tx
 
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3}
+READING = 3
 BREATH = 10  # entries drafted before other requests get a turn
 ISSUES = 100  # reported at most
 
@@ -123,7 +124,7 @@ def planned(server: Server, caller: Caller, given: Resource, shapes: Shapes = SH
 
 def _criterion(entry: Entry) -> str:
     ask = entry.ask
-    if entry.row.method == "POST" and ask.if_none_exist is not None and ask.type:
+    if entry.row.method == "POST" and entry.row.body == "resource" and ask.if_none_exist is not None and ask.type:
         return f"{ask.type}?{ask.if_none_exist.removeprefix(ask.type + '?')}"
     if entry.row.method in ("PUT", "PATCH", "DELETE") and not ask.id:
         return f"{ask.type}?{urlencode(ask.query)}"
@@ -234,6 +235,10 @@ def placed(error: FhirError, number: int) -> FhirError:
     return FhirError(error.status, issues, error.headers)
 
 
+def _turn(entry: Entry) -> int:
+    return READING if entry.row.body == "form" else ORDER[entry.row.method]  # a search by POST reads too
+
+
 async def applied(
     tx: Tx,
     server: Server,
@@ -245,10 +250,10 @@ async def applied(
 ) -> dict[int, Answer]:
     """Perform the entries in the order of the specification; the answers by number of entry."""
     answers: dict[int, Answer] = {}
-    for entry in sorted(plan.entries, key=lambda entry: ORDER[entry.row.method]):
+    for entry in sorted(plan.entries, key=_turn):
         number = entry.number
         try:
-            if entry.row.method == "GET":
+            if _turn(entry) == READING:
                 answer = await _get(tx, server, caller, entry)
             else:
                 matched_one = number not in plan.conditions or found[plan.conditions[number]] is not None

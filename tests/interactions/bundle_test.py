@@ -188,6 +188,14 @@ def test_all_bad_entries_are_reported_at_once(client: Client) -> None:
     assert paths == [f"Bundle.entry[{number}].resource.gender" for number in range(3)]
 
 
+@pytest.mark.parametrize("type", ["batch", "transaction"])
+def test_a_search_by_post_is_a_read_in_a_bundle(client: Client, type: str) -> None:
+    search = entry("POST", "Patient/_search?gender=female", PATIENT, ifNoneExist="gender=male")
+    answer = client("POST", "", bundle(type, search, GOOD))
+    assert statuses(answer) == ["200", "201"]
+    assert answer.json()["entry"][0]["resource"]["total"] == (1 if type == "transaction" else 0)
+
+
 def test_batch_entries_stand_alone(client: Client) -> None:
     answer = client(
         "POST",

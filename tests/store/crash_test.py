@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 import signal
 import subprocess
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.search.predicate import EVERYTHING, Is, Param
 from fhir_server.store import open_store
-from fhir_server.store.seam import Change, Query, Store, Tx
+from fhir_server.store.seam import Change, Tx
+from tests.crash.checks import CODE, check
+from tests.deep import deep
 
-CODE = Param("code", "token")
-KILLS = int(os.environ.get("FHIR_SERVER_TEST_KILLS", "4"))
+KILLS = deep(4, 60)
 
 
 async def write_forever(url: str, start: int) -> None:
@@ -33,7 +32,8 @@ async def write_forever(url: str, start: int) -> None:
                 for id in (f"n{number}", f"a{number % 5}", f"b{number % 5}"):
                     now = await tx.read("Basic", id)
                     version = now.version + 1 if now else 1
-                    body = json.dumps({"resourceType": "Basic", "id": id, "group": number}).encode()
+                    code = {"coding": [{"system": "group", "code": str(number)}]}
+                    body = json.dumps({"resourceType": "Basic", "id": id, "code": code}).encode()
                     await tx.write(Change("Basic", id, version, number, "PUT", body, ((CODE, "group", str(number)),)))
                     done.append((id, version))
                 return done
@@ -41,33 +41,6 @@ async def write_forever(url: str, start: int) -> None:
             print(json.dumps([number, await store.transact(work)]), flush=True)
 
     await asyncio.gather(*(writer() for _ in range(4)))
-
-
-async def check(store: Store, acknowledged: dict[int, list[tuple[str, int]]]) -> int:
-    """Compare resources, index, history and change log; returns the next free group number."""
-    log = [row async for _, row in store.changes(None)]
-    groups: dict[int, set[tuple[str, int]]] = {}
-    newest: dict[str, tuple[int, int]] = {}
-    for row in log:
-        group = json.loads(row.body)["group"]
-        groups.setdefault(group, set()).add((row.id, row.version))
-        newest[row.id] = max(newest.get(row.id, (0, 0)), (row.version, group))
-    assert all(len(members) == 3 for members in groups.values()), "half a transaction"
-    for group, members in acknowledged.items():
-        assert groups.get(group) == {(id, version) for id, version in members}, f"lost group {group}"
-    rows = {row.id: row async for row in store.scan(Query(("Basic",), EVERYTHING))}
-    assert {id: row.version for id, row in rows.items()} == {id: version for id, (version, _) in newest.items()}
-    for id in [id for id in rows if id[0] in "ab"] + [id for id in rows if id[0] == "n"][-20:]:
-        version, group = newest[id]
-        where = Is(CODE, (("system", "=", "group"), ("code", "=", str(group))))
-        assert id in [row.id for row in (await store.search(Query(("Basic",), where))).rows]
-        history = await store.history("Basic", id, EVERYTHING, None, None, 10_000)
-        assert [row.version for row in history.rows] == list(range(version, 0, -1))
-        if version > 1:
-            before = next(json.loads(row.body)["group"] for row in history.rows if row.version == version - 1)
-            old = Is(CODE, (("code", "=", str(before)),))
-            assert id not in [row.id for row in (await store.search(Query(("Basic",), old))).rows]
-    return max(groups, default=0) + 1
 
 
 @pytest.mark.timeout(110 + 10 * KILLS)
