@@ -13,6 +13,7 @@ from fhir_server.interactions.conditional import Find
 from fhir_server.interactions.explain import explained
 from fhir_server.interactions.included import included
 from fhir_server.interactions.lookup import parsed
+from fhir_server.interactions.moved import moves, sort_keys, unmoved
 from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
 from fhir_server.interactions.subset import subset
 from fhir_server.search.compartment import in_compartment
@@ -30,9 +31,11 @@ async def search(server: Server, caller: Caller, ask: Ask) -> Answer:
 async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answer:
     """The same over a store's or a transaction's `find`."""
     path = f"{ask.compartment}/{ask.id}/{ask.type}" if ask.compartment else ask.type
-    place = Place(path, ask.query, (), None, ask.lenient)
+    place = Place(path, ask.query, (), None, ask.lenient, server.clock())
     token = dict(ask.query).get(PARAMETER)
     if token is not None:
+        if len(ask.query) > 1:
+            raise refuse(400, "invalid", f"{PARAMETER} takes no other parameters: follow the next link as it is.")
         place = unseal(server, caller, path, token)
     asked, where = await _parsed(server, caller, ask, place, find)
     where = restrict(where, caller)
@@ -50,18 +53,23 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
     total = page.total if exact else place.total
     if first and total is None and page.next is None and asked.total != "none":
         total = len(page.rows)
+    rows = page.rows
+    if moves(asked.sort):
+        rows = rows if first else await unmoved(server, rows, asked.sort, place.began, place.keys)
+        keys = sort_keys(server, page.rows[-1], asked.sort) if page.next is not None else ()
+        place = place._replace(keys=keys)
     if page.next is not None:
         sealed = seal(server, caller, place._replace(position=page.next, total=total))
         links.append(("next", _url(server, path, ((PARAMETER, sealed), *ask.form))))
-    added, cut = await included(server, caller, asked.includes, page.rows, find) if asked.includes else ((), False)
-    entries = _entries(server, asked, page.rows, "match") + _entries(server, asked, added, "include")
+    added, cut = await included(server, caller, asked.includes, rows, find) if asked.includes else ((), False)
+    entries = _entries(server, asked, rows, "match") + _entries(server, asked, added, "include")
     if cut:
         entries.append(_cut(server))
     return Answer(200, bundle("searchset", entries, links=links, total=total))
 
 
 async def _parsed(server: Server, caller: Caller, ask: Ask, place: Place, find: Find) -> tuple[Search, Predicate]:
-    asked = await parsed(server, caller, find, ask.type or None, place.query, place.lenient, server.clock())
+    asked = await parsed(server, caller, find, ask.type or None, place.query, place.lenient, place.began)
     if not ask.compartment:
         return asked, asked.where
     members = in_compartment(server.definitions, ask.compartment, ask.id, ask.type)
