@@ -65,6 +65,6 @@ async def apply(
 def patched(server: Server, before: Stored, ask: Ask) -> Draft:
     """The draft of the next version. A FHIRPath Patch is a Parameters resource, a JSON Patch an array."""
     resource = codec.decode(before.body)
-    if isinstance(ask.patch, dict):
+    if isinstance(ask.patch, dict) and "resourceType" in ask.patch:
         return draft(server, apply_fhirpath_patch(server.definitions, resource, ask.patch), ask.id)
     return draft(server, apply_patch(resource, ask.patch), ask.id)

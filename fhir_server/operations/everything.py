@@ -142,7 +142,7 @@ async def _page(server: Server, caller: Caller, wish: Wish, where: Where) -> tup
 async def _part(server: Server, caller: Caller, wish: Wish, where: Where, count: int) -> Page | None:
     """A page of one part of a record: the patient, those that link to it, each group of types; None behind the last."""
     id = where.patient
-    if where.part < 2 and (wish.types and "Patient" not in wish.types or where.part > wish.linking):
+    if where.part < 2 and ((wish.types and "Patient" not in wish.types) or where.part > wish.linking):
         return Page([])
     if where.part == 0:
         stored = await server.store.read("Patient", id, caller.permit)

@@ -1,4 +1,4 @@
-"""How alike two Patient resources are: points for what agrees, points off for what differs, with the reasons.
+"""How alike two Patient resources are, in points, with the reasons. https://hl7.org/fhir/R4/patient.html#match
 
 The points are judgement, not statistics: no training data is at hand. They are set so that an identifier with a name or
 birth date, or name, birth date, sex and a way to reach the person, make a certain match; that name and birth date alone

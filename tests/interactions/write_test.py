@@ -85,7 +85,8 @@ def test_patch(client: Client) -> None:
         ({"op": "remove"}, PATCH, 422),
         ("not json", PATCH, 400),
         ('[{"op":"remove","op":"add","path":"/gender"}]', PATCH, 400),
-        ([], {"content-type": "application/fhir+json"}, 415),
+        ([], {"content-type": "application/fhir+json"}, 400),
+        ([], {"content-type": "application/json"}, 415),
         ([], {**PATCH, "if-match": 'W/"9"'}, 412),
     ],
 )
