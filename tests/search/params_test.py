@@ -301,7 +301,6 @@ PANEL = observation(
         ("code-value-concept=c$a%5C,b%5C$c", True),
         ("code-value-concept=s|c$s|a%5C,b%5C$c", True),
         ("code-value-concept=c$a", False),
-        ("combo-code-value-concept=c$s|", True),
         ("combo-code=x", True),
         ("combo-code=c", True),
         ("combo-code=z", False),
