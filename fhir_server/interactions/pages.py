@@ -26,7 +26,7 @@ _STATE = "page-key"
 class Place(NamedTuple):
     """What the next page continues: the address below the base, the query as asked, its position and the total told.
 
-    `began`: when the first page was asked for; `keys`: what the last row was sorted by (moved.py).
+    `began`: when the first page was asked for; `trail`: how far each page came (moved.py).
     """
 
     path: str
@@ -35,7 +35,7 @@ class Place(NamedTuple):
     total: int | None
     lenient: bool
     began: int = 0
-    keys: tuple[Any, ...] = ()
+    trail: tuple[tuple[int, int, tuple[Any, ...]], ...] = ()
 
 
 class _Content(NamedTuple):

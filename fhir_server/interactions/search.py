@@ -13,7 +13,7 @@ from fhir_server.interactions.conditional import Find
 from fhir_server.interactions.explain import explained
 from fhir_server.interactions.included import included
 from fhir_server.interactions.lookup import parsed
-from fhir_server.interactions.moved import moves, sort_keys, unmoved
+from fhir_server.interactions.moved import further, moves, sort_keys, unmoved
 from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
 from fhir_server.interactions.subset import subset
 from fhir_server.search.compartment import in_compartment
@@ -31,7 +31,8 @@ async def search(server: Server, caller: Caller, ask: Ask) -> Answer:
 async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answer:
     """The same over a store's or a transaction's `find`."""
     path = f"{ask.compartment}/{ask.id}/{ask.type}" if ask.compartment else ask.type
-    place = Place(path, ask.query, (), None, ask.lenient, server.clock())
+    now = server.clock()
+    place = Place(path, ask.query, (), None, ask.lenient, now)
     token = dict(ask.query).get(PARAMETER)
     if token is not None:
         if len(ask.query) > 1:
@@ -55,9 +56,10 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
         total = len(page.rows)
     rows = page.rows
     if moves(asked.sort):
-        rows = rows if first else await unmoved(server, rows, asked.sort, place.began, place.keys)
-        keys = sort_keys(server, page.rows[-1], asked.sort) if page.next is not None else ()
-        place = place._replace(keys=keys)
+        rows = rows if first else await unmoved(server, rows, asked.sort, place.began, place.trail)
+        if page.next is not None:
+            keys = sort_keys(server, page.rows[-1], asked.sort)
+            place = place._replace(trail=further(place.trail, now, keys))
     if page.next is not None:
         sealed = seal(server, caller, place._replace(position=page.next, total=total))
         links.append(("next", _url(server, path, ((PARAMETER, sealed), *ask.form))))
