@@ -9,6 +9,7 @@ from fhir_server.fhir.definitions import Definitions
 
 RELEASED = "2026-11-23"
 INSTANCE = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
+COMMON = ("_id", "_lastUpdated", "_profile", "_security", "_source", "_tag")  # parameters of all types
 SYSTEM = ("transaction", "batch", "search-system", "history-system")
 
 
@@ -47,7 +48,8 @@ def capability_statement(
                     for type_ in sorted(definitions.resources)
                 ],
                 "interaction": [{"code": code} for code in SYSTEM if code in interactions],
-                "searchParam": _search_params(definitions, ("_id", "_lastUpdated", "_tag", "_profile", "_security")),
+                "searchParam": _search_params(definitions, COMMON)
+                + [_special(definitions, "Parameters", name, kind) for name, kind in SPECIAL],
                 "operation": [
                     {"name": one.name, "definition": one.definition} for one in operations if "system" in one.levels
                 ],
