@@ -15,6 +15,7 @@ from fhir_server.export.load import load
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.interactions.transaction import Also
 from fhir_server.server import Server
 
 WINDOW = 10_000  # resources between two looks at the clock
@@ -30,8 +31,8 @@ class Pace(NamedTuple):
 async def fill(server: Server, resources: int) -> list[Pace]:
     """Load `resources` or a few more, through the same code as `fhir-server load`; writing the files is not timed."""
 
-    async def execute(bundle: Resource) -> bytes:
-        return (await batch_or_transaction(server, OPERATOR, Ask(resource=bundle))).body
+    async def execute(bundle: Resource, also: Also | None) -> bytes:
+        return (await batch_or_transaction(server, OPERATOR, Ask(resource=bundle), also=also)).body
 
     paces: list[Pace] = []
     stored, source = 0, corpus.bundles()

@@ -14,6 +14,7 @@ from fhir_server.export.sources import find
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.interactions.transaction import Also
 from fhir_server.settings import Settings
 
 LINE_EVERY = 5.0  # seconds between two lines where there is no terminal
@@ -36,8 +37,8 @@ async def _load(args: argparse.Namespace, settings: Settings) -> Progress:
     files = list(find(args.paths))
     async with open_server(settings) as server:
 
-        async def execute(bundle: Resource) -> bytes:
-            return (await batch_or_transaction(server, OPERATOR, Ask(resource=bundle))).body
+        async def execute(bundle: Resource, also: Also | None) -> bytes:
+            return (await batch_or_transaction(server, OPERATOR, Ask(resource=bundle), also=also)).body
 
         return await load(server.store, execute, files, args.again, _reporter())
 

@@ -1,7 +1,8 @@
 """Files into a store, through the same transaction interaction as over HTTP. https://hl7.org/fhir/R4/http.html#transaction
 
 Finished files are noted in the store's State by path, size and hash: a run that was interrupted goes on where it
-stopped. A file of which nothing was stored is not noted, so that the next run tries it again.
+stopped. A file of which nothing was stored is not noted, so that the next run tries it again. A transaction notes in
+its own commit which piece of a file it was: a run after one that was killed does not store that piece once more.
 """
 
 import asyncio
@@ -16,12 +17,15 @@ from typing import NamedTuple
 from fhir_server.export.sources import Unreadable, Work, read
 from fhir_server.fhir.codec import Resource, decode, encode
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
-from fhir_server.store.seam import Busy, Conflict, Store, TooLarge
+from fhir_server.interactions.transaction import Also
+from fhir_server.store.seam import Busy, Conflict, Store, TooLarge, Tx
 
 IN_FLIGHT = 4  # transactions under way, so that the store can commit several together and parsing goes on meanwhile
 ATTEMPTS = 7  # of a piece while the store is busy: three seconds of waiting in all
 
-Execute = Callable[[Resource], Awaitable[bytes]]  # a transaction or batch Bundle -> the bytes of its response Bundle
+# A transaction or batch Bundle -> the bytes of its response Bundle; `also` is performed within the transaction.
+Execute = Callable[[Resource, Also | None], Awaitable[bytes]]
+KEPT = 30 * 86_400_000_000  # microseconds that the note of a piece is kept: long enough to start the run again
 
 
 class Refusal(NamedTuple):
@@ -56,9 +60,14 @@ class Tally:
     """What became of one file so far."""
 
     path: Path
-    note: str  # the key of its note in State
+    note: str  # the key of its note in State; its pieces are noted below it
+    pieces: int = 0  # begun
     stored: int = 0
     refusals: list[Refusal] = field(default_factory=list)
+
+
+class Noted(Exception):
+    """The piece was committed by a run that was killed before it could note the file."""
 
 
 class Outcome(NamedTuple):
@@ -79,7 +88,7 @@ async def load(
     progress = Progress(len(todo), sum(path.stat().st_size for path in todo))
     while todo:
         before, refused = progress.stored, []
-        async for tally in _in_flight(execute, _pieces(store, todo, again, progress), progress, report):
+        async for tally in _in_flight(execute, again, _pieces(store, todo, again, progress), progress, report):
             if tally.refusals and not tally.stored:
                 refused.append(tally)
                 continue
@@ -111,6 +120,7 @@ async def _pieces(
 
 async def _in_flight(
     execute: Execute,
+    again: bool,
     pieces: AsyncIterator[tuple[Tally, Work | Unreadable | None]],
     progress: Progress,
     report: Callable[[Progress], None],
@@ -131,7 +141,9 @@ async def _in_flight(
 
     try:
         async for tally, piece in pieces:
-            task = asyncio.create_task(_execute(execute, tally.path, piece)) if piece else None
+            note = None if again else f"{tally.note}/{tally.pieces}"
+            tally.pieces += 1
+            task = asyncio.create_task(_execute(execute, tally.path, piece, note)) if piece else None
             under_way.append((tally, task))
             await asyncio.sleep(0)  # lets it validate and enter the store's queue in the order of the files
             while len(under_way) > IN_FLIGHT:
@@ -146,23 +158,30 @@ async def _in_flight(
                 task.cancel()
 
 
-async def _execute(execute: Execute, path: Path, piece: Work | Unreadable) -> Outcome:
+async def _execute(execute: Execute, path: Path, piece: Work | Unreadable, note: str | None) -> Outcome:
     if isinstance(piece, Unreadable):
         return Outcome(0, (Refusal(path, piece.place, piece.diagnostics),))
     try:
-        return _outcome(path, piece, await _patiently(execute, piece.bundle))
+        return _outcome(path, piece, await _patiently(execute, piece.bundle, note))
+    except Noted:
+        return Outcome(len(piece.places), ())
     except FhirError as refusal:
         if not (piece.divisible and len(piece.places) > 1):
             place = piece.places[0] if piece.divisible else ""
             return Outcome(0, (Refusal(path, place, "; ".join(map(_words, refusal.issues))),))
-    return _outcome(path, piece, await _patiently(execute, {**piece.bundle, "type": "batch"}))
+    return _outcome(path, piece, await _patiently(execute, {**piece.bundle, "type": "batch"}, None))
 
 
-async def _patiently(execute: Execute, bundle: Resource) -> Resource:
-    """The response Bundle; tried again while the store is busy or others write the same resources."""
+async def _patiently(execute: Execute, bundle: Resource, note: str | None) -> Resource:
+    """The response Bundle; tried again while the store is busy or others write the same resources. Raises Noted."""
+
+    async def also(tx: Tx, response: bytes) -> None:
+        if note and not await tx.put_state(note, b"{}", 0, time.time_ns() // 1000 + KEPT):
+            raise Noted
+
     for attempt in range(ATTEMPTS):
         try:
-            response: Resource = decode(await execute(bundle))
+            response: Resource = decode(await execute(bundle, also))
             return response
         except TooLarge as error:
             raise refuse(413, "too-costly", f"The store does not commit this in one piece: {error}") from None

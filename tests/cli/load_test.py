@@ -1,5 +1,6 @@
 """`fhir-server load`: what it takes, what it refuses, and that a second run goes on where the first stopped."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,7 +9,14 @@ from typing import Any
 
 import pytest
 
+from fhir_server.access import OPERATOR
+from fhir_server.app import open_server
 from fhir_server.cli import main
+from fhir_server.export.load import _note as note_of
+from fhir_server.export.load import load as files_into
+from fhir_server.interactions.ask import Ask
+from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.settings import Settings
 
 PATIENT = {"resourceType": "Patient", "id": "p1", "birthDate": "1970-01-01"}
 
@@ -132,6 +140,47 @@ def test_a_second_run_skips_what_was_loaded(store: str, tmp_path: Path, capsys: 
     assert exported(store, tmp_path / "out")["Patient"][0]["meta"]["versionId"] == "2"
     assert load(store, path, "--again") == 0
     assert exported(store, tmp_path / "out")["Patient"][0]["active"] is True
+
+
+async def run_until(url: str, path: Path, pieces: int) -> None:
+    """`load` of one file, killed when `pieces` of it are committed."""
+    async with open_server(Settings(store=url)) as server:
+        begun = 0
+
+        async def execute(bundle: Any, also: Any) -> bytes:
+            nonlocal begun
+            begun += 1
+            if begun > pieces:
+                raise ConnectionAbortedError
+            return (await batch_or_transaction(server, OPERATOR, Ask(resource=bundle), also=also)).body
+
+        with pytest.raises(ConnectionAbortedError):
+            await files_into(server.store, execute, [path], False, lambda progress: None)
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 2])
+def test_a_run_after_one_that_was_killed_creates_nothing_twice(store: str, tmp_path: Path, pieces: int) -> None:
+    lines = [json.dumps({"resourceType": "Patient", "birthDate": f"{1900 + n % 100}"}) for n in range(250)]
+    path = write(tmp_path, "in.ndjson", "\n".join(lines))
+    asyncio.run(run_until(store, path, pieces))
+    assert load(store, path) == 0
+    assert len(exported(store, tmp_path / "out")["Patient"]) == 250
+
+
+def test_a_transaction_that_was_committed_before_its_file_was_noted_is_not_repeated(store: str, tmp_path: Path) -> None:
+    post = {"resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}}
+    path = write(tmp_path, "t.json", bundle("transaction", post))
+    assert load(store, path) == 0
+
+    async def forget() -> None:
+        async with open_server(Settings(store=store)) as server:
+            assert await server.store.delete_state(note_of(path))
+
+    asyncio.run(forget())
+    assert load(store, path) == 0
+    assert len(exported(store, tmp_path / "out")["Patient"]) == 1
+    assert load(store, path, "--again") == 0
+    assert len(exported(store, tmp_path / "out2")["Patient"]) == 2
 
 
 def test_a_transaction_that_needs_a_later_file_is_tried_again(store: str, tmp_path: Path) -> None:
