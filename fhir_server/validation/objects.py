@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 from fhir_server.validation.problem import LIMIT, Check, Found, Problem, Scope, beneath, shown
@@ -13,6 +13,7 @@ SIBLING = 1  # the mark of `_name` properties, which carry id and extension of a
 ID = 2  # the mark of the id of an element that is no resource: an object may not consist of it alone
 FIRST = 4  # the first mark for required elements and choices
 
+_ELE_1 = "must have a value or an extension, not only an id (ele-1)."
 _ARRAY = "a JSON array that is not empty"
 
 _name = re.compile(r"[A-Za-z_][A-Za-z0-9]{0,59}").fullmatch
@@ -80,9 +81,9 @@ def object_check(table: Mapping[str, Property], rules: Rules) -> Check:
 
 def _as_a_whole(value: Mapping[str, Any], seen: int, rules: Rules, table: Mapping[str, Property]) -> list[Problem]:
     """The problems that no single property has. `seen` are the marks that were met."""
-    found = _two_members(value, rules) + _missing(seen, rules) + _misaligned(value, table)
+    found = _two_members(value, rules) + _missing(seen, rules) + _misaligned(value, table) + _ids_alone(value, table)
     if seen & ID and len(value) == 1:
-        found.append(Problem("invariant", "must have a value or an extension, not only an id (ele-1)."))
+        found.append(Problem("invariant", _ELE_1))
     return found
 
 
@@ -115,6 +116,19 @@ def _missing(seen: int, rules: Rules) -> list[Problem]:
             hint = f": one of {', '.join(members[1:])}" if len(members) > 1 else ""
             found.append(Problem("required", f"is required{hint}.", f".{members[0]}"))
     return found
+
+
+def _ids_alone(value: Mapping[str, Any], table: Mapping[str, Property]) -> list[Problem]:
+    """The places where `_name` holds an id and nothing else, and `name` no value for it."""
+    found = []
+    for key, second in value.items():
+        if key[:1] == "_" and key in table:
+            first, many, place = value.get(key[1:]), table[key][2], table[key][3]
+            pairs = zip_longest(first if type(first) is list else (), second if type(second) is list else (second,))
+            for index, (one, beside) in enumerate(pairs if many else [(first, second)]):
+                if one is None and type(beside) is dict and beside.keys() == {"id"}:
+                    found.append(Problem("invariant", _ELE_1, f"{place}[{index}]" if many else place))
+    return found[:LIMIT]
 
 
 def _misaligned(value: Mapping[str, Any], table: Mapping[str, Property]) -> list[Problem]:

@@ -54,6 +54,9 @@ def _compile(definitions: Definitions) -> Checks:
         marks = _marks(structure)
         check = object_check(tables[name], _rules(structure, marks))
         checks[name] = rules.guarded(check) if name in ("Extension", "Identifier") else check
+    # What stands under `_name` may be an id alone where `name` has the value: objects.py sees both.
+    beside: dict[str, Property] = {}
+    sibling = object_check(beside, _rules(definitions.structures["Element"], {}))
     nested = {  # resources inside resources
         "contained": _resource(checks, definitions.resources, contained=True),
         "resource": _resource(checks, definitions.resources, contained=False),
@@ -65,9 +68,10 @@ def _compile(definitions: Definitions) -> Checks:
             check = nested["contained" if element.name == "contained" else "resource"]
             if element.type != "Resource":
                 check = _element(element, name, checks, definitions)
-            _enter(table, element, marks.get(element.choice or element.name, 0), check, checks["Element"], structure)
+            _enter(table, element, marks.get(element.choice or element.name, 0), check, sibling, structure)
         if structure.kind == "resource":
             table["resourceType"] = (_accept, 0, False, ".resourceType")
+    beside |= {name: (check, 0, many, place) for name, (check, _, many, place) in tables["Element"].items()}
     return checks
 
 

@@ -145,7 +145,8 @@ REFUSED = [
     (PATIENT, "text.div", "<p>x</p>", "Patient.text.div", "value"),
     # primitives with extensions
     (PATIENT, "_birthDate", {}, "Patient.birthDate", "structure"),
-    (PATIENT, "_birthDate", {"id": "only"}, "Patient.birthDate", "invariant"),
+    (OBSERVATION, "_issued", {"id": "only"}, "Observation.issued", "invariant"),
+    (PATIENT, "name.0._given", [None, {"id": "only"}], "Patient.name[0].given[1]", "invariant"),
     (PATIENT, "_birthDate", {"value": "1980"}, "Patient.birthDate.value", "structure"),
     (PATIENT, "_birthDate", "x", "Patient.birthDate", "structure"),
     (PATIENT, "name.0._given", [None, None], "Patient.name[0].given[1]", "structure"),
@@ -183,6 +184,12 @@ def test_is_refused(resource: dict[str, Any], path: str, value: Any, expression:
     assert issue.expression == (expression,)
     assert issue.code == code
     assert issue.diagnostics.startswith(f"{expression} ")
+
+
+def test_a_value_may_have_an_id() -> None:
+    """ele-1 asks for a value or children beside the id; the value stands under the name without the underscore."""
+    validate({"resourceType": "Patient", "birthDate": "1970", "_birthDate": {"id": "b"}})
+    validate({"resourceType": "Patient", "name": [{"given": ["A"], "_given": [{"id": "g"}]}]})
 
 
 def test_an_unknown_type() -> None:
