@@ -19,7 +19,9 @@ def test_an_operation_has_its_page(operation: object) -> None:
     assert f"${name}" in page.read_text()
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.definition.startswith(OURS)], ids=lambda operation: operation.name)
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if one.definition.startswith(OURS)], ids=lambda operation: operation.name
+)
 def test_our_own_operations_are_defined_as_they_are(operation: object) -> None:
     name = getattr(operation, "name")  # noqa: B009
     definition = json.loads((ROOT / f"profiles/participation/OperationDefinition-{name}.json").read_text())
