@@ -19,7 +19,7 @@ test: lint types $(VENV)/.test
 	$(BIN)/pytest -n $(JOBS)
 
 test-deep: $(VENV)/.test
-	FHIR_SERVER_DEEP_TESTS=1 $(BIN)/pytest -n $(JOBS) --timeout 1800
+	FHIR_SERVER_DEEP_TESTS=1 $(BIN)/python -m pytest -p tests.resume -n $(JOBS) --dist worksteal --timeout 1800 -v
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

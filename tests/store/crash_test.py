@@ -16,7 +16,7 @@ from fhir_server.store.seam import Change, Tx
 from tests.crash.checks import CODE, check
 from tests.deep import deep
 
-KILLS = deep(4, 60)
+KILLS = deep(4, 20)
 
 
 async def write_forever(url: str, start: int) -> None:

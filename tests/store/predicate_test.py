@@ -1,6 +1,5 @@
 """One predicate, three interpreters: memory, SQLite and MongoDB find the same resources in the same order."""
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -33,6 +32,7 @@ from fhir_server.search.predicate import (
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Query, Store, Tx
 from fhir_server.store.sqlite import find
+from tests.deep import deep
 
 FAMILY, GENDER, BIRTH = Param("family", "string"), Param("gender", "token"), Param("birthdate", "date")
 CODE, DATE, SUBJECT = Param("code", "token"), Param("date", "date"), Param("subject", "reference")
@@ -242,7 +242,7 @@ def order(world: World, type: str, where: Predicate, sort: Sort | None) -> list[
 
 
 SORTS = {"Patient": [FAMILY, GENDER, BIRTH, ID, UPDATED], "Observation": [CODE, DATE, VALUE, PROFILE, NUMBER, UPDATED]}
-EXAMPLES = int(os.environ.get("FHIR_SERVER_TEST_QUERIES", "400"))
+EXAMPLES = deep(400, 10_000)
 
 
 def generated() -> list[tuple[str, Predicate, Sort | None]]:
