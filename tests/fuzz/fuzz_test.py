@@ -20,7 +20,7 @@ from tests.fuzz.bodies import WORLD
 from tests.fuzz.raw import Request, Response, send
 from tests.fuzz.requests import requests
 
-PIECE = deep(1000, 4000)
+PIECE = deep(1200, 4000)
 PIECES = deep(1, 23)
 MONGO_PIECE = deep(300, 2000)
 MOST_GROWTH = 60_000_000  # bytes: caches fill, then nothing may be added
