@@ -45,4 +45,5 @@ def _no_operation(shapes: Mapping[str, Found], name: str) -> FhirError:
     if at:
         return refuse(400, "not-supported", f"{name} is not called here, but at {' or '.join(at)}.")
     known = sorted({end for shape in shapes if (end := shape.rpartition("/")[2])[:1] == "$"})
-    return refuse(404, "not-supported", f"There is no operation {name[:60]!r}: there are {', '.join(known)}.")
+    among = f": there are {', '.join(known)}" if known else ""
+    return refuse(404, "not-supported", f"There is no operation {name[:60]!r}{among}.")

@@ -9,15 +9,13 @@ import json
 import sqlite3
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Is, Not, Or, Predicate, Sort
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Predicate, Sort
 from fhir_server.store.seam import Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
 
-FEW, SOME = (
-    1_000,
-    50_000,
-)  # matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms
+# Matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms.
+FEW, SOME = 1_000, 50_000
 # What `plain` says of a reference, in an order by type and id; a URL elsewhere has no type and comes first.
 REFERENCE = "CASE WHEN instr(value,':')>0 OR value='' THEN char(9)||value ELSE replace(value,'/',char(9)) END"
 HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
@@ -96,14 +94,27 @@ def best_source(
     positive = [(part, source) for part in parts if (source := compiler.source(part, types)) is not None]
     if not positive:
         return None, SOME, where
-    sources = [source for _, source in positive]
-    for limit in (FEW, SOME):
-        estimates = [_count_up_to(connection, source, limit) for source in sources]
+    # To count what a chain or _has finds takes as long as to find it: where a condition on the resource itself is
+    # selective enough, they stay tests.
+    near = [one for one in positive if not across(one[0])]
+    first = [(FEW, near)] if 0 < len(near) < len(positive) else []
+    for limit, candidates in (*first, (FEW, positive), (SOME, positive)):
+        estimates = [_count_up_to(connection, source, limit) for _, source in candidates]
         least = min(estimates)
         if least < limit or limit == SOME:
-            part, source = positive[estimates.index(least)]
+            part, source = candidates[estimates.index(least)]
             return source, least, And(tuple(one for one in parts if one is not part)) if tells_all(part) else where
     raise AssertionError("the last limit always answers")
+
+
+def across(part: Predicate) -> bool:
+    """Whether a condition is about other resources."""
+    match part:
+        case And(parts) | Or(parts):
+            return any(across(one) for one in parts)
+        case Not(one):
+            return across(one)
+    return isinstance(part, Chain | Has)
 
 
 def tells_all(part: Predicate) -> bool:
