@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fhir_server.fhir import codec, dates
 from fhir_server.fhir.codec import Resource
@@ -27,12 +27,12 @@ class Draft(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-def draft(server: Server, resource: Resource, id: str) -> Draft:
+def draft(server: Server, resource: Resource, id: Any) -> Draft:
     """Validate, index and encode a resource that will be stored as `id`; its meta stays but for SERVER_META.
 
-    Raises FhirError 400 or 422 with every issue found.
+    `id` may be whatever a client's body says it is. Raises FhirError 400 or 422 with every issue found.
     """
-    if not ID.fullmatch(id):
+    if not isinstance(id, str) or not ID.fullmatch(id):
         raise refuse(400, "value", f"{str(id)[:80]!r} is not an id: 1 to 64 letters, digits, '-' and '.'.")
     type_ = resource["resourceType"]
     rest = {key: value for key, value in resource.items() if key not in ("resourceType", "id", "meta")}

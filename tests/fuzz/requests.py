@@ -31,6 +31,7 @@ COMMON = [
 TYPES = st.sampled_from(
     [*COMMON * 40, *sorted(DEFINITIONS.resources), "Banana", "patient", "Resource", "DomainResource", ""]
 )
+OF_SEEDS = st.sampled_from(sorted(bodies.SEEDS))
 ODD_IDS = ["nobody", "x" * 65, "a b", ".", "..", "é", "x" * 64]
 VERSIONS = st.sampled_from(["1"] * 8 + ["2", "0", "-1", "x", "9" * 40, "1.0", "٣"])
 FAULTS = st.sampled_from(["query", "query", "query", "body", "body", "body", "headers", "target", "none", "all"])
@@ -146,9 +147,15 @@ JUNK = st.sampled_from(
         b"_x",
     ]
 )
-# Operations are many rows and few in use: each other interaction is as likely as two of them.
+# Operations are many rows and few in use; what takes a body has the most ways to go wrong.
 ROWS = st.sampled_from(
-    [row for row in INTERACTIONS for _ in range(1 if row.name[0] == "$" else 6 if row.path == "" else 3)]
+    [
+        row
+        for row in INTERACTIONS
+        for _ in range(
+            1 if row.name[0] == "$" else 8 if row.body in ("resource", "patch") else 6 if row.path == "" else 3
+        )
+    ]
 )
 TAKES = {f"${row.name}": row.takes for row in OPERATIONS}
 OWN = {f"${row.name}": row.types[0] for row in OPERATIONS if row.types}
@@ -202,7 +209,7 @@ def address(draw: Draw, amiss: bool) -> tuple[Any, str, str, bytes]:
     """A row of the route table, its type, its path filled in, and a query that may suit it."""
     row = draw(ROWS)
     type = OWN.get(row.name) if draw(st.integers(0, 9)) else None
-    type = type or draw(TYPES)
+    type = type or draw(OF_SEEDS if row.body and draw(st.integers(0, 9)) else TYPES)
     compartment = draw(st.sampled_from(["Patient"] * 6 + ["Encounter", "Practitioner", "Device", "Group", "x"]))
     holder = compartment if "[compartment]" in row.path else type
     id = (

@@ -140,6 +140,8 @@ def test_bad_requests_are_refused(client: Client, method: str, path: str, header
         ("Patient?gender=female", {**PATIENT, "id": "other"}, {}, 400),
         ("Patient?gender=male", PATIENT, {}, 409),
         ("Patient?gender=male", {**PATIENT, "id": 'a","x":"'}, {}, 422),
+        ("Patient?gender=male", {**PATIENT, "id": ["a"]}, {}, 400),
+        ("Patient?gender=male", {**PATIENT, "id": 5}, {}, 400),
     ],
 )
 def test_bad_updates_are_refused(
