@@ -56,8 +56,10 @@ def texts(type: str) -> Values | None:
 
 
 def _concept_texts(value: dict[str, Any]) -> tuple[Fields, ...]:
-    found = [coding["display"] for coding in value.get("coding", ()) if "display" in coding]
-    return tuple([(text,) for text in (value.get("text"), *found) if text])
+    found = [(coding["display"],) for coding in value.get("coding", ()) if "display" in coding]
+    if value.get("text"):
+        found.append((value["text"],))
+    return tuple(found)
 
 
 def _display(value: dict[str, Any]) -> tuple[Fields, ...]:

@@ -22,12 +22,17 @@ LINE, WORD, NARRATIVE = "\n", "\x1f", "\x1e"
 _WORD = re.compile(r"\w+")
 _TAG = re.compile(r"<[^>]*>")
 _MACHINES = frozenset(
-    {"resourceType", "id", "reference", "system", "data", "contentType", "versionId", "lastUpdated", "hash"}
+    {"resourceType", "id", "reference", "system", "data", "contentType", "versionId", "lastUpdated", "hash", "div"}
 )  # fmt: skip
 
 
 def line(code: str, text: str) -> str:
     """The line of one text of a token parameter."""
+    return _line(code, text) if len(text) <= CACHED else _line.__wrapped__(code, text)
+
+
+@lru_cache(maxsize=16_384)
+def _line(code: str, text: str) -> str:
     return f"{LINE}{code}={fold(text[:LONGEST])}"
 
 
@@ -37,28 +42,31 @@ def entry(resource: dict[str, Any], lines: Iterable[str]) -> Entry | None:
     text = resource.get("text")
     if isinstance(text, dict) and "div" in text:
         narrative = dict.fromkeys(_WORD.findall(fold(html.unescape(_TAG.sub(" ", text["div"])))))
-    found: dict[str, None] = {}
-    _collect(resource, found)
+    found = _collect(resource)
     whole = "".join(dict.fromkeys(lines))
     whole += "".join([f"{NARRATIVE}{WORD}{word}" for word in narrative])
     whole += "".join([f"{WORD}{word}" for word in found if word not in narrative])
     return (TEXTS, whole[:MOST], "") if whole else None
 
 
-def _collect(value: dict[str, Any], found: dict[str, None]) -> None:
-    for key, inner in value.items():
-        kind = type(inner)
-        if kind is str:
-            if key not in _MACHINES and key != "div":
-                found.update(words(inner))
-        elif kind is dict:
-            _collect(inner, found)
-        elif kind is list:
-            for item in inner:
-                if type(item) is dict:
-                    _collect(item, found)
-                elif type(item) is str and key not in _MACHINES:
-                    found.update(words(item))
+def _collect(resource: dict[str, Any]) -> dict[str, None]:
+    """The words of all texts that are meant for people. A stack, not recursion: half the time, paid at every write."""
+    found: dict[str, None] = {}
+    stack = [resource]
+    while stack:
+        for key, inner in stack.pop().items():
+            kind = type(inner)
+            if kind is dict:
+                stack.append(inner)
+            elif kind is list:
+                for item in inner:
+                    if type(item) is dict:
+                        stack.append(item)
+                    elif type(item) is str and key not in _MACHINES:
+                        found.update(words(item))
+            elif kind is str and key not in _MACHINES:
+                found.update(_words(inner) if len(inner) <= CACHED else words(inner))
+    return found
 
 
 def words(text: str) -> dict[str, None]:
