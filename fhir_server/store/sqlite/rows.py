@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from fhir_server.search.predicate import Entry, Param, Test, fields
 
 DAY = 86_400_000_000
+CACHED = 200  # characters of a text whose hash is remembered: the caches must not grow with what clients send
 
 
 class Condition(NamedTuple):
@@ -40,17 +41,20 @@ class Hasher:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self.wide = lru_cache(maxsize=200_000)(self._wide)
-        self.narrow = lru_cache(maxsize=20_000)(self._narrow)
+        self._remembered = lru_cache(maxsize=100_000)(self._wide)
         self.param = lru_cache(maxsize=20_000)(self._param)
+
+    def wide(self, text: str) -> int:
+        """64 bits, signed."""
+        return self._remembered(text) if len(text) <= CACHED else self._wide(text)
+
+    def narrow(self, text: str) -> int:
+        """31 bits; 0 for "", so that an absent system reads as one."""
+        return self.wide(text) & 0x7FFFFFFF or 1 if text else 0
 
     def _wide(self, text: str) -> int:
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key).digest()
         return int.from_bytes(digest, "big", signed=True)
-
-    def _narrow(self, text: str) -> int:
-        """0 for "", so that an absent system reads as one."""
-        return self._wide(text) & 0x7FFFFFFF or 1 if text else 0
 
     def _param(self, type: str, code: str) -> int:
         """48 bits: the number of a parameter of a type."""
