@@ -1,4 +1,4 @@
-"""A pytest plugin for `make test-deep`: what has passed is not run again until something changes; the longest come first.
+"""A pytest plugin for `make test-deep`: what has passed is not run again until something changes; the longest first.
 
 Passed tests are listed in build/deep-tests-[digest of the sources]; a run in which all pass removes the list.
 """
