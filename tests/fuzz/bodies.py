@@ -63,6 +63,9 @@ KEYS = [
 CHANGES = ("replace", "replace", "replace", "drop", "wrap", "twice", "rename", "deep")
 
 
+FEW = 200  # values in a body that is small enough to be made much larger
+
+
 def nasty(draw: Draw) -> Any:
     """One of the nasty values, as a copy that may be spoilt in turn."""
     return copy.deepcopy(draw(st.sampled_from(NASTY)))
@@ -81,6 +84,7 @@ def spoil(draw: Draw, body: Any) -> Any:
     spots = list(places(body))
     if not spots:
         return nasty(draw)
+    small = len(spots) < FEW
     *above, last = spots[draw(st.integers(0, len(spots) - 1))]
     holder = body
     for key in above:
@@ -93,11 +97,11 @@ def spoil(draw: Draw, body: Any) -> Any:
         case "wrap":
             holder[last] = [holder[last]]
         case "twice" if isinstance(holder, list):
-            holder += [holder[last]] * draw(st.sampled_from([1, 1, 300]))
+            holder += [holder[last]] * (300 if small and draw(st.booleans()) else 1)
         case "rename" if isinstance(holder, dict):
             holder[draw(st.sampled_from(KEYS))] = holder.pop(last)
         case "deep":
-            for _ in range(draw(st.sampled_from([2, 40, 400]))):
+            for _ in range(draw(st.sampled_from([2, 40, 400])) if small else 1):
                 holder[last] = [{"extension": holder[last]}]
     return body
 
