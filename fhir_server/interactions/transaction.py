@@ -163,7 +163,9 @@ def targets(plan: Plan, found: Matches) -> dict[int, str]:
         elif entry.row.method in ("PUT", "PATCH", "DELETE"):
             ids[number] = entry.ask.id or match or ""
             if not ids[number] and resource is not None:
-                ids[number] = str(resource.get("id") or plan.fresh[number])
+                ids[number] = resource.get("id", plan.fresh[number])
+                if not isinstance(ids[number], str):
+                    raise refuse(400, "value", f"The id of entry {number} is not a string.", f"Bundle.entry[{number}]")
     _refuse_overlap(plan, ids)
     point(plan.places, _addresses(plan, found, ids, created))
     return ids

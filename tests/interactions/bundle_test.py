@@ -243,6 +243,13 @@ def test_conditional_update_and_delete_in_a_transaction(client: Client) -> None:
     assert client("GET", f"Patient/{id}").status_code == 410
 
 
+def test_an_id_that_is_no_string_is_refused_in_a_conditional_update(client: Client) -> None:
+    answer = client("POST", "", bundle("transaction", entry("PUT", "Patient?identifier=urn:s|9", {**PATIENT, "id": 5})))
+    assert answer.status_code == 400
+    assert "not a string" in refusal(answer)["diagnostics"]
+    assert client("GET", "Patient?_summary=count").json()["total"] == 0
+
+
 @pytest.mark.parametrize("type", ["collection", "searchset", None, 3])
 def test_other_bundles_are_refused(client: Client, type: Any) -> None:
     answer = client("POST", "", {"resourceType": "Bundle", "type": type})
