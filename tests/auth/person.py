@@ -8,12 +8,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx2
 import lxml.html
+from msgspec.structs import replace
 
 from fhir_server.access import OPERATOR
 from fhir_server.app import open_server
 from fhir_server.auth import users
 from fhir_server.auth.clients import register
 from fhir_server.auth.records import Client as Registered
+from fhir_server.auth.records import save
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.batch import batch_or_transaction
 from fhir_server.settings import Settings
@@ -89,8 +91,11 @@ async def fill(settings: Settings) -> None:
         ]
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         await batch_or_transaction(server, OPERATOR, Ask(resource=bundle))
-        for name, who in USERS.items():
-            await users.add(server.store, name, who, PASSWORD)
+        first = await users.add(server.store, "anna", USERS["anna"], PASSWORD)
+        for name, who in USERS.items():  # with the same hash: making one takes a while
+            await save(
+                server.store, f"user/{name}", replace(first, name=name, fhir_user=who, shown=name), name == "anna"
+            )
         for app in (APP, OTHER):
             await register(server, app)
 
