@@ -167,10 +167,9 @@ def _public(text: str) -> RSAKey | ECKey:
     try:
         if jwk.get("kty") == "EC":
             return ECKey.import_key(jwk)
-        key = RSAKey.import_key(jwk)
-        if not _RSA_BITS <= key.public_key.key_size <= _MOST_RSA_BITS:
+        if not _RSA_BITS <= int.from_bytes(_bytes(jwk["n"])).bit_length() <= _MOST_RSA_BITS:
             raise BadToken("An RSA key has 2048 to 8192 bits.")
-        return key
+        return RSAKey.import_key(jwk)
     except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadToken("The key is broken.") from error
 
