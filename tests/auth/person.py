@@ -166,12 +166,12 @@ class Person:
         """What the token endpoint answers to an app."""
         return self.client.run(self.http.post("/auth/token", data={"client_id": client_id, **form}))
 
-    def redeem(self, code: str, **changes: str) -> httpx2.Response:
+    def redeem(self, code: str, /, **changes: str) -> httpx2.Response:
         """The same for a code."""
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": HOME, "code_verifier": self.verifier}
         return self.token(**{**form, **changes})
 
-    def refresh(self, token: str, **more: str) -> httpx2.Response:
+    def refresh(self, token: str, /, **more: str) -> httpx2.Response:
         """The same for a refresh token."""
         return self.token(**{"grant_type": "refresh_token", "refresh_token": token, **more})
 
