@@ -82,6 +82,7 @@ def test_it_never_acts_on_its_own(door: Door) -> None:
 
 BAD: dict[str, tuple[Any, str]] = {
     "no JSON": (b"{", "invalid_client_metadata"),
+    "no Unicode": (b'{"client_name": "\\ud800", "redirect_uris": ["https://a.example/"]}', "invalid_client_metadata"),
     "a list": ([], "invalid_client_metadata"),
     "too deep": (b"[" * 50_000, "invalid_client_metadata"),
     "no redirect": ({**APP, "redirect_uris": []}, "invalid_redirect_uri"),
