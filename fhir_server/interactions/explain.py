@@ -8,7 +8,7 @@ from fhir_server.access import OPERATOR, Caller
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer
-from fhir_server.search.predicate import Chain, Has, Is, Not, Or, Predicate, Sort
+from fhir_server.search.predicate import Chain, Has, Is, Not, Of, Or, Predicate, Sort
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
 
@@ -51,6 +51,8 @@ def in_words(where: Predicate) -> str:
             return f"{type}({in_words(inside)}) refers here by {param.code}"
         case Not(part):
             return f"not ({in_words(part)})"
+        case Of(types, part):
+            return f"({'/'.join(types)} with {in_words(part)})"
         case Or(parts):
             return "(" + " or ".join(map(in_words, parts)) + ")" if parts else "nothing"
     return " and ".join(map(in_words, where.parts)) if where.parts else "everything"

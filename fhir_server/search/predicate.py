@@ -110,7 +110,15 @@ class Not:
     part: "Predicate"
 
 
-Predicate = Is | Chain | Has | And | Or | Not
+@dataclass(frozen=True, slots=True)
+class Of:
+    """The resource is of one of `types` and matches `where`: a search over many types asks something else of each."""
+
+    types: tuple[str, ...]
+    where: "Predicate"
+
+
+Predicate = Is | Chain | Has | And | Or | Not | Of
 
 EVERYTHING = And(())
 NOTHING = Or(())
@@ -146,6 +154,8 @@ def matches(where: Predicate, row: Indexed, world: World) -> bool:
             return any(matches(part, row, world) for part in parts)
         case Not(part):
             return not matches(part, row, world)
+        case Of(types, part):
+            return row.type in types and matches(part, row, world)
         case Is(param, tests):
             return any(_meets(entry, param, tests) for entry in entries_of(row, param))
         case Chain(param, type_, inner):

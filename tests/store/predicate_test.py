@@ -20,6 +20,7 @@ from fhir_server.search.predicate import (
     Indexed,
     Is,
     Not,
+    Of,
     Or,
     Param,
     Predicate,
@@ -199,7 +200,8 @@ def predicates(type: str, depth: int) -> st.SearchStrategy[Predicate]:
             ),
             st.builds(lambda w: Chain(DERIVED, "Observation", w), predicates("Observation", depth - 1)),
         )
-    return st.one_of(leaf(type), several.map(And), several.map(Or), same.map(Not), across)
+    of = st.builds(Of, st.sampled_from([("Patient",), ("Observation",), ("Observation", "Patient"), ()]), same)
+    return st.one_of(leaf(type), several.map(And), several.map(Or), same.map(Not), across, of)
 
 
 async def fill(store: Store) -> World:
@@ -290,6 +292,25 @@ async def agree(store: Store) -> None:
 
 async def test_all_interpreters_agree(store: Store) -> None:
     await agree(store)
+
+
+async def test_a_search_over_types_asks_each_its_own(store: Store) -> None:
+    world = await fill(store)
+    asked: list[Predicate] = []
+
+    @settings(max_examples=deep(60, 1_000), derandomize=True, database=None)
+    @given(predicates("Patient", 2), predicates("Observation", 2), st.booleans())
+    def collect(patient: Predicate, observation: Predicate, positive: bool) -> None:
+        either = Or((Of(("Patient",), patient), Of(("Observation",), observation)))
+        asked.append(either if positive else And((Not(either), Of(("Observation",), And(())))))
+
+    collect()
+    for where in asked:
+        want = {row.id + row.type for row in world.values() if matches(where, row, world)}
+        for types in ((), ("Patient", "Observation")):
+            page = await store.search(Query(types, where, count=100, total=True))
+            assert {row.id + row.type for row in page.rows} == want, where
+            assert page.total == len(want), where
 
 
 async def test_sqlite_agrees_when_everything_counts_as_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

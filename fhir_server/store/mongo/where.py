@@ -9,7 +9,7 @@ from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of
 from fhir_server.store.mongo.expand import exact_keys
@@ -74,6 +74,13 @@ class Compiler:
                 return await self._chain(param, type_, inner)
             case Has(type_, param, inner):
                 return await self._has(type_, param, inner)
+            case Of(wanted, inner):
+                kept = tuple(type_ for type_ in self.types if type_ in wanted)
+                if not kept:
+                    return NEVER
+                narrow = Compiler(self.database, self.session, kept, self.overflowing, self.joins)
+                compiled = await narrow.compile(inner, sure)
+                return compiled if len(kept) == len(self.types) else everything(of_types(kept), compiled)
 
     async def _is(self, param: Param, tests: tuple[Any, ...], sure: bool) -> Document:
         if param.kind in ("id", "updated"):

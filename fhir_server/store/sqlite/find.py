@@ -9,7 +9,7 @@ import json
 import sqlite3
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Predicate, Sort
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Predicate, Sort
 from fhir_server.store.seam import Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
@@ -112,7 +112,7 @@ def across(part: Predicate) -> bool:
     match part:
         case And(parts) | Or(parts):
             return any(across(one) for one in parts)
-        case Not(one):
+        case Not(one) | Of(_, one):
             return across(one)
     return isinstance(part, Chain | Has)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate, Test
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, Test
 from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
 
 OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -49,6 +49,12 @@ class Compiler:
                 return join(" OR ", (self._chain(source, param, type_, inner, r) for source in types), FALSE)
             case Has(type_, param, inner):
                 return self._has(type_, param, inner, r)
+            case Of(wanted, inner):
+                kept = tuple(type_ for type_ in types if type_ in wanted)
+                if len(kept) == len(types):
+                    return self.test(inner, kept, r)
+                one_of = Sql(f"{r}.type IN ({marks(kept)})", kept)
+                return join(" AND ", (one_of, self.test(inner, kept, r)), TRUE) if kept else FALSE
 
     def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
         """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
@@ -68,6 +74,9 @@ class Compiler:
                 return self._chain_source(param, type_, inner, types)
             case Has(type_, param, inner):
                 return self._has_source(type_, param, inner, types)
+            case Of(wanted, inner):
+                kept = tuple(type_ for type_ in types if type_ in wanted)
+                return self.source(inner, kept) if kept else Sql("SELECT 0")
 
     def _alias(self) -> str:
         return f"x{next(self._numbers)}"
