@@ -35,7 +35,7 @@ def criteria(server: Server, caller: Caller, type: str, pairs: Pairs) -> Query:
     search = parse_search(server.definitions, type, pairs, False, server.clock(), server.settings.base)
     if search.where == EVERYTHING:
         raise refuse(400, "required", f"A conditional interaction on {type} needs search criteria.")
-    return Query((type,), restrict(search.where, caller), count=2)
+    return Query((type,), restrict(search.where, caller, (type,)), count=2)
 
 
 async def one(find: Find, query: Query) -> Stored | None:

@@ -4,7 +4,7 @@ https://hl7.org/fhir/R4/search.html"""
 import time
 from typing import Any
 
-from fhir_server.access import OPERATOR, Caller
+from fhir_server.access import Caller
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer
@@ -21,7 +21,7 @@ async def explained(server: Server, caller: Caller, query: Query) -> Answer:
 
     Raises FhirError 403 unless the caller is an operator: a predicate shows the permit, a plan how much there is.
     """
-    if caller != OPERATOR:
+    if not caller.operator:
         raise refuse(403, "forbidden", f"{PARAMETER} is for operators of this server only.")
     plan = await server.store.explain(query)
     began = time.perf_counter()

@@ -2,13 +2,14 @@
 
 from urllib.parse import urlencode
 
-from fhir_server.access import Caller
+from fhir_server.access import READ, Caller, permitted
 from fhir_server.fhir.bundle import bundle, entry
 from fhir_server.fhir.dates import bounds, instant
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask, Pairs
 from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
 from fhir_server.interactions.preconditions import etag
+from fhir_server.interactions.versions import visible_versions
 from fhir_server.interactions.visible import not_found
 from fhir_server.server import Server
 from fhir_server.store.seam import Stored
@@ -23,7 +24,10 @@ async def history(server: Server, caller: Caller, ask: Ask) -> Answer:
         place = unseal(server, caller, path, token)
         query, after = place.query, place.position
     since, count = _asked(server, query, ask.lenient or token is not None)
-    page = await server.store.history(ask.type or None, ask.id or None, caller.permit, since, after, max(count, 1))
+    letter = READ if ask.id else "s"
+    permit = permitted(caller, (ask.type,) if ask.type else (), letter)
+    page = await server.store.history(ask.type or None, ask.id or None, permit, since, after, max(count, 1))
+    shown = await visible_versions(server, caller, page.rows, letter)
     if ask.id and not page.rows and after is None and since is None:
         raise not_found(ask.type, ask.id)
     base = server.settings.base
@@ -32,7 +36,7 @@ async def history(server: Server, caller: Caller, ask: Ask) -> Answer:
     if page.next is not None and count:
         sealed = seal(server, caller, Place(path, query, page.next, None, ask.lenient))
         links.append(("next", f"{base}/{path}?" + urlencode(((PARAMETER, sealed), *ask.form))))
-    rows = page.rows if count else []
+    rows = shown if count else []
     return Answer(200, bundle("history", [_entry(base, row) for row in rows], links=links, total=page.total))
 
 

@@ -13,6 +13,7 @@ from fhir_server.interactions.conditional import Find
 from fhir_server.interactions.explain import explained
 from fhir_server.interactions.included import included
 from fhir_server.interactions.lookup import parsed
+from fhir_server.interactions.may import require
 from fhir_server.interactions.moved import further, moves, sort_keys, unmoved
 from fhir_server.interactions.pages import PARAMETER, Place, seal, unseal
 from fhir_server.interactions.subset import subset
@@ -39,8 +40,10 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
             raise refuse(400, "invalid", f"{PARAMETER} takes no other parameters: follow the next link as it is.")
         place = unseal(server, caller, path, token)
     asked, where = await _parsed(server, caller, ask, place, find)
-    where = restrict(where, caller)
     types = asked.types
+    for type in types:
+        require(caller, type, "s")
+    where = restrict(where, caller, types)
     links = [("self", _url(server, path, (*asked.used, *ask.form)))]
     if asked.summary == "count" or asked.count == 0:
         found = await find(Query(types, where, count=1, total=True))

@@ -7,7 +7,7 @@ never been used, and may be used again (docs/operations/expunge.md).
 
 from collections.abc import AsyncIterator
 
-from fhir_server.access import Caller
+from fhir_server.access import Caller, transact
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
@@ -48,7 +48,7 @@ async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     versions, now = 0, server.clock()
     for at in range(0, len(keys), BATCH):
         batch = keys[at : at + BATCH]
-        versions += await server.store.transact(lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
+        versions += await transact(server.store, caller, lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
     if not versions:
         raise not_found(ask.type, ask.id)
     said: list[dict[str, object]] = [

@@ -4,6 +4,7 @@ It speaks ASGI itself and looks its path up in a table: a read costs half of wha
 Response objects would (docs/performance.md).
 """
 
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,7 @@ from fhir_server.rest.respond import Message, answered, refused
 from fhir_server.server import Server
 
 PREFIX = "/fhir"
+CallerOf = Callable[[Server, Headers, str], Awaitable[Caller]]  # the name of the interaction is the last argument
 _NO_PREFERENCE = Preference()
 # Headers that are arguments of interactions.
 _CONDITIONS = (
@@ -36,10 +38,12 @@ _CONDITIONS = (
 
 
 class FhirEndpoint:
-    """The ASGI application under /fhir; `server` is set when the store is open."""
+    """The ASGI application under /fhir; `server` is set when the store is open. `caller_of` tells who asks, None: with
+    open authorization everyone is the operator."""
 
-    def __init__(self, table: tuple[Interaction, ...]) -> None:
+    def __init__(self, table: tuple[Interaction, ...], caller_of: CallerOf | None = None) -> None:
         self.shapes = compiled(table)
+        self.caller_of = caller_of
         self.server: Server | None = None
         self._looked = 0.0
 
@@ -82,6 +86,7 @@ class FhirEndpoint:
         path = scope["path"][len(PREFIX) :].strip("/")
         row, given = arguments(server, self.shapes, "GET" if method == "HEAD" else method, path)
         scope["interaction"] = row.name
+        caller = OPERATOR if self.caller_of is None else await self.caller_of(server, headers, row.name)
         body = b""
         if row.body:
             kind = body_kind(headers, row.body)
@@ -97,7 +102,7 @@ class FhirEndpoint:
             prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE
             if prefer is not _NO_PREFERENCE:
                 ask.update(lenient=prefer.lenient, later=prefer.later, full=prefer.returns == "representation")
-            answer = await row.perform(server, caller_of(scope), Ask(**conditions(headers, query), **given, **ask))
+            answer = await row.perform(server, caller, Ask(**conditions(headers, query), **given, **ask))
         return answered(answer, server.settings, prefer.returns)
 
 
@@ -110,11 +115,6 @@ def conditions(headers: Headers, query: Pairs) -> dict[str, Any]:
         found["form"] = tuple(pair for pair in query if pair[0] in ("_format", "_pretty"))
         found["query"] = tuple(pair for pair in query if pair[0] not in ("_format", "_pretty"))
     return found
-
-
-def caller_of(scope: Scope) -> Caller:
-    """Who asks: with open authorization, always the operator."""
-    return OPERATOR
 
 
 def form_of(headers: Headers, query: Pairs) -> Form:

@@ -5,12 +5,21 @@ from typing import Any
 import pytest
 
 from fhir_server.access import Caller
-from fhir_server.rest import endpoint
+from fhir_server.fhir.definitions import load
+from fhir_server.rest.negotiate import Headers
 from fhir_server.search.predicate import Is, Param
+from fhir_server.server import Server
 from tests.client import Client
 
 # This caller sees what carries the tag `shown`.
-CALLER = Caller("limited", Is(Param("_tag", "token"), (("code", "=", "shown"),)))
+SHOWN = Is(Param("_tag", "token"), (("code", "=", "shown"),))
+CALLER = Caller("limited", lambda type, letter: SHOWN, types=tuple(load().resources))
+
+
+async def limited_caller(server: Server, headers: Headers, interaction: str) -> Caller:
+    return CALLER
+
+
 PATCH = {"content-type": "application/json-patch+json"}
 
 
@@ -32,7 +41,7 @@ def limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
         client("PUT", f"Observation/{id}", resource("Observation", id, True, **more))
     client("PUT", "Observation/o3", resource("Observation", "o3", False, status="final", code={"text": "x"},
                                              subject={"reference": "Patient/seen"}))  # fmt: skip
-    monkeypatch.setattr(endpoint, "caller_of", lambda scope: CALLER)
+    monkeypatch.setattr(client.app.endpoint, "caller_of", limited_caller)
     return client
 
 
@@ -96,7 +105,10 @@ def test_chains_has_and_includes_do_not_see_it(limited: Client) -> None:
 
 def test_it_is_neither_overwritten_nor_deleted(limited: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     body = resource("Patient", "hidden", True, name=[{"family": "Taken"}])
-    assert limited("PUT", "Patient/hidden", body).status_code == 404
+    refused = limited("PUT", "Patient/hidden", body)
+    absent = limited("PUT", "Patient/absent", {**body, "id": "absent"})
+    assert refused.status_code == absent.status_code == 403
+    assert refused.text == absent.text
     limited("DELETE", "Patient/hidden")
     entries = [{"request": {"method": "PUT", "url": "Patient/hidden"}, "resource": body}]
     for type in ("batch", "transaction"):

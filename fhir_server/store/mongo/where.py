@@ -79,8 +79,8 @@ class Compiler:
                 if not kept:
                     return NEVER
                 narrow = Compiler(self.database, self.session, kept, self.overflowing, self.joins)
-                compiled = await narrow.compile(inner, sure)
-                return compiled if len(kept) == len(self.types) else everything(of_types(kept), compiled)
+                filter_ = await narrow.compile(inner, sure)
+                return filter_ if len(kept) == len(self.types) else everything(of_types(kept), filter_)
 
     async def _is(self, param: Param, tests: tuple[Any, ...], sure: bool) -> Document:
         if param.kind in ("id", "updated"):
