@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.admission import Admission
+from fhir_server.auth.discovery import oauth_uris
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
 from fhir_server.fhir.definitions import Definitions, load
@@ -39,7 +40,7 @@ def create_app(settings: Settings) -> Application:
             yield
         endpoint.server = None
 
-    return Application(endpoint, settings.access_log, lifespan)
+    return Application(endpoint, settings.access_log, lifespan, settings.auth == "smart")
 
 
 @asynccontextmanager
@@ -51,9 +52,10 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
         names = frozenset(row.name for row in INTERACTIONS)
+        oauth = oauth_uris(settings) if settings.auth == "smart" else {}
 
         def describe(definitions: Definitions) -> bytes:
-            return encode(capability_statement(definitions, names, settings.base, claims()))
+            return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
 
         server = Server(
             settings=settings,

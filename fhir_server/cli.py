@@ -1,4 +1,4 @@
-"""The command line as one table: serve, load, match, export, reindex. What a command does is in commands/<name>.py."""
+"""The command line as one table, from serve to token. What a command does is in commands/<name>.py."""
 
 import argparse
 import dataclasses
@@ -65,6 +65,65 @@ COMMANDS = {
         "Compute the search index of all resources anew, or of some types.",
         "fhir-server reindex --type Observation",
         (("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),),
+        ("store",),
+    ),
+    "client": Command(
+        "Register a client (prints its secret once), list clients, or remove one with all its tokens.",
+        "fhir-server client add lab --scope system/Observation.cruds --jwks lab-keys.json --role laboratory",
+        (
+            ("action", {"choices": ("add", "list", "remove"), "help": "what to do"}),
+            ("id", {"nargs": "?", "default": "", "metavar": "ID", "help": "the client_id, to add or remove"}),
+            ("--name", {"default": "", "help": "the name that people see; the id if not given"}),
+            (
+                "--kind",
+                {
+                    "default": "",
+                    "choices": ("public", "symmetric", "asymmetric"),
+                    "help": "by a shared secret, by keys (the default if keys are given), or public (else)",
+                },
+            ),
+            ("--scope", {"nargs": "+", "default": [], "help": "the most that it may be granted"}),
+            ("--redirect", {"nargs": "+", "default": [], "metavar": "URI", "help": "exact redirect URIs of an app"}),
+            ("--launch", {"default": "", "metavar": "URL", "help": "where an EHR launches the app"}),
+            ("--jwks", {"type": Path, "metavar": "FILE", "help": "its public keys, as a JWK set"}),
+            ("--jwks-url", {"default": "", "metavar": "URL", "help": "where it publishes its keys instead"}),
+            (
+                "--grant",
+                {
+                    "nargs": "+",
+                    "default": [],
+                    "metavar": "GRANT",
+                    "help": "authorization_code, refresh_token, client_credentials (if there are keys and no redirect)",
+                },
+            ),
+            (
+                "--role",
+                {"default": "", "help": "of a backend service: ehr, laboratory, researcher, study-team, operator"},
+            ),
+            (
+                "--purpose",
+                {"nargs": "+", "default": [], "metavar": "CODE", "help": "why it asks, as v3-ActReason codes"},
+            ),
+            (
+                "--actor",
+                {"nargs": "+", "default": [], "metavar": "REFERENCE", "help": "on whose behalf: Organization/ID"},
+            ),
+            ("--study", {"default": "", "metavar": "ID", "help": "the ResearchStudy of a study team"}),
+        ),
+        ("store", "jwks_hosts"),
+    ),
+    "token": Command(
+        "Print an access token for development: of an operator, or of the user or patient named.",
+        "fhir-server token --scope system/*.rs --seconds 600",
+        (
+            (
+                "--scope",
+                {"nargs": "+", "default": [], "help": "all of system/, or of the user or patient, if not given"},
+            ),
+            ("--patient", {"default": "", "metavar": "ID", "help": "the patient in context, for scopes of patient/"}),
+            ("--user", {"default": "", "metavar": "REFERENCE", "help": "who signed in, such as Practitioner/1"}),
+            ("--seconds", {"type": int, "default": 3600, "metavar": "N", "help": "how long it is good for"}),
+        ),
         ("store",),
     ),
 }

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
+from fhir_server.recent import Recent
 from fhir_server.search.predicate import Entry
 from fhir_server.settings import Settings
 from fhir_server.store.seam import Store
@@ -30,4 +32,8 @@ class Server:
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
     describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
     custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched
+    grants: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of access tokens seen in this second
+    key_sets: Recent[str, Any] = field(default_factory=lambda: Recent(1000))  # fetched from clients and issuers
+    origins: Recent[str, Any] = field(default_factory=lambda: Recent(1))  # of the registered browser apps
+    asked: Recent[str, Any] = field(default_factory=lambda: Recent(100_000))  # who called the authorization server
     page_key: bytes = b""  # seals `next` links; every process of one store has the same

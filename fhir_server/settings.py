@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 PREFIX = "FHIR_SERVER_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -22,7 +23,10 @@ class Settings:
     store: str = _setting(
         "sqlite:///data/fhir.db", "Where resources live: `sqlite:///PATH` or `mongodb://HOST/DATABASE`."
     )
-    auth: str = _setting("open", "`open`: every caller is the operator; allowed on a loopback host only.")
+    auth: str = _setting(
+        "open",
+        "`smart`: callers show an access token. `open`: every caller is the operator; allowed on a loopback host only.",
+    )
     workers: int = _setting(1, "Number of server processes.")
     base_url: str = _setting(
         "", "Public FHIR base, for example `https://fhir.example.org/fhir`; derived from host and port if empty."
@@ -39,6 +43,27 @@ class Settings:
     max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
     max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")
     page_lifetime: int = _setting(3600, "Seconds that a `next` link stays usable.")
+    access_lifetime: int = _setting(3600, "Seconds that an access token of an app is good for; at most 3600.")
+    backend_lifetime: int = _setting(300, "Seconds that an access token of a backend service is good for; at most 300.")
+    registration: str = _setting(
+        "closed", "`open`: apps may register themselves at `/auth/register`, for reading only. `closed`: nobody may."
+    )
+    issuers: str = _setting(
+        "", "Other issuers whose access tokens are accepted: `ISSUER=JWKS_URL`, several separated by spaces."
+    )
+    jwks_hosts: str = _setting(
+        "",
+        "Hosts, separated by spaces, from which key sets are fetched even by plain HTTP or at a private address; "
+        "any other must have HTTPS and a public address.",
+    )
+    rate_limit: int = _setting(
+        1200,
+        "Requests a minute to the authorization server that one address, and one client, may make of each process; "
+        "one that is refused counts as 20. 0: no limit.",
+    )
+    insecure_http: bool = _setting(
+        False, "Let auth `smart` serve others without HTTPS: for tests in a closed network only."
+    )
     access_log: bool = _setting(True, "Write one JSON line per request to standard output.")
     log_level: str = _setting("INFO", "Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")
 
@@ -48,18 +73,53 @@ class Settings:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.base_url.rstrip("/") or f"http://{host}:{self.port}/fhir"
 
+    @property
+    def root(self) -> str:
+        """Where `/auth` and `/.well-known` lie: the base without `/fhir`, else its origin; no slash at its end."""
+        if self.base.endswith("/fhir"):
+            return self.base.removesuffix("/fhir")
+        parts = urlsplit(self.base)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def issuer(self) -> str:
+        """The authorization server's own name, below which its endpoints lie."""
+        return self.root + "/auth"
+
+    def trusted(self) -> dict[str, str]:
+        """Other issuers that are trusted, each with the address of its keys. ValueError if `issuers` is malformed."""
+        pairs = [text.partition("=") for text in self.issuers.split()]
+        if any(not name.startswith("https://") and not self.insecure_http for name, _, _ in pairs) or any(
+            not url.startswith(("https://", "http://")) or not name for name, _, url in pairs
+        ):
+            raise ValueError("issuers must be 'https://ISSUER=https://JWKS_URL', several separated by spaces.")
+        return {name: url for name, _, url in pairs}
+
     def check(self) -> None:
         """Raise ValueError, with the cure, for settings that cannot serve."""
-        if self.auth == "smart":
-            raise ValueError("auth 'smart' is not available yet: use auth 'open' on a loopback host.")
-        if self.auth != "open":
-            raise ValueError(f"Unknown auth {self.auth!r}: use 'open'.")
-        if self.host not in LOOPBACK:
+        if self.auth not in ("open", "smart"):
+            raise ValueError(f"Unknown auth {self.auth!r}: use 'smart' or 'open'.")
+        if self.auth == "open" and self.host not in LOOPBACK:
             raise ValueError(f"auth 'open' lets everyone in: use a loopback host such as 127.0.0.1, not {self.host!r}.")
+        if self.auth == "smart":
+            self._check_smart()
         if not 1 <= self.page_size <= self.max_page_size:
             raise ValueError("page_size must lie between 1 and max_page_size.")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError(f"Unknown log_level {self.log_level!r}: use DEBUG, INFO, WARNING or ERROR.")
+
+    def _check_smart(self) -> None:
+        local = self.host in LOOPBACK and (not self.base_url or urlsplit(self.base_url).hostname in LOOPBACK)
+        if not (local or self.base_url.startswith("https://") or self.insecure_http):
+            raise ValueError(
+                "auth 'smart' sends tokens: put TLS before the server and set base_url to its https:// address "
+                "(or set insecure_http for a closed test network)."
+            )
+        if not (1 <= self.access_lifetime <= 3600 and 1 <= self.backend_lifetime <= 300):
+            raise ValueError("access_lifetime must lie between 1 and 3600, backend_lifetime between 1 and 300.")
+        if self.registration not in ("open", "closed"):
+            raise ValueError(f"Unknown registration {self.registration!r}: use 'closed' or 'open'.")
+        self.trusted()
 
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Settings:

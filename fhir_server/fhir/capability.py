@@ -1,6 +1,6 @@
 """What the server can do, computed from its tables and definitions. https://hl7.org/fhir/R4/capabilitystatement.html"""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from fhir_server.fhir.definitions import Definitions
 RELEASED = "2026-11-23"
 INSTANCE = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 COMMON = ("_id", "_lastUpdated", "_profile", "_security", "_source", "_tag")  # parameters of all types
+NONE: Mapping[str, str] = {}
 SYSTEM = ("transaction", "batch", "search-system", "history-system")
 
 
@@ -23,9 +24,14 @@ class Claim(NamedTuple):
 
 
 def capability_statement(
-    definitions: Definitions, interactions: Set[str], base: str, operations: Sequence[Claim] = ()
+    definitions: Definitions,
+    interactions: Set[str],
+    base: str,
+    operations: Sequence[Claim] = (),
+    oauth: Mapping[str, str] = NONE,
 ) -> Resource:
-    """The CapabilityStatement for the interactions performed, the same for all resource types, and the operations."""
+    """The CapabilityStatement for the interactions performed, the same for all resource types, and the operations;
+    `oauth` says where SMART's endpoints are, empty if everyone is let in."""
     if "transaction" in interactions:
         interactions = interactions | {"batch"}
     instance = [{"code": code} for code in INSTANCE if code in interactions]
@@ -43,6 +49,7 @@ def capability_statement(
         "rest": [
             {
                 "mode": "server",
+                **({"security": _security(oauth)} if oauth else {}),
                 "resource": [
                     _resource(definitions, type_, instance, revincludes[type_], operations)
                     for type_ in sorted(definitions.resources)
@@ -58,6 +65,21 @@ def capability_statement(
                 ],
             }
         ],
+    }
+
+
+def _security(oauth: Mapping[str, str]) -> Any:
+    """Where SMART's endpoints are, for clients that look here. https://hl7.org/fhir/smart-app-launch/conformance.html"""
+    service = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+    return {
+        "extension": [
+            {
+                "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+                "extension": [{"url": name, "valueUri": url} for name, url in oauth.items()],
+            }
+        ],
+        "cors": True,
+        "service": [{"coding": [service], "text": "OAuth2 using the SMART on FHIR profile"}],
     }
 
 

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from fhir_server.auth.cors import Cors
+from fhir_server.auth.routes import ROUTES as AUTH
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.jobs import forget, now_or_later, status
 from fhir_server.interactions.table import TABLE, Interaction, compiled
@@ -35,24 +37,30 @@ ROUTES: tuple[Route, ...] = (
     Route("/readyz", readyz),
     Route("/metrics", metrics),
 )
+# Below /fhir, and yet no interaction.
+APART = frozenset({"/fhir/.well-known/smart-configuration"})
 
 
 class Application(FastAPI):
     """FastAPI for all addresses but those below /fhir, which go straight to their endpoint: the framework's stack of
     middleware, routing, Request and Response objects would take longer than a read does."""
 
-    def __init__(self, endpoint: FhirEndpoint, log: bool, lifespan: Any) -> None:
+    def __init__(self, endpoint: FhirEndpoint, log: bool, lifespan: Any, smart: bool = False) -> None:
         super().__init__(
-            openapi_url=None, routes=list(ROUTES), lifespan=lifespan, exception_handlers={HTTPException: nowhere}
+            openapi_url=None,
+            routes=[*ROUTES, *(AUTH if smart else ())],  # where everyone is let in, there is nothing to discover
+            lifespan=lifespan,
+            exception_handlers={HTTPException: nowhere},
         )
         self.state.fhir = self.endpoint = endpoint
-        self._observed = Observe(self._pass_on, log)
+        self._observed = Observe(Cors(self._pass_on, lambda: endpoint.server, smart), log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._observed(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["path"].startswith(PREFIX + "/") or scope["path"] == PREFIX):
+        path = scope.get("path", "")
+        if scope["type"] == "http" and (path.startswith(PREFIX + "/") or path == PREFIX) and path not in APART:
             await self.endpoint(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -1,0 +1,20 @@
+"""The literal table of the authorization server's addresses. https://hl7.org/fhir/smart-app-launch/"""
+
+from starlette.routing import Route
+
+from fhir_server.auth.discovery import openid, smart
+from fhir_server.auth.endpoints import introspect, jwks, revoke, token
+from fhir_server.auth.errors import answering
+from fhir_server.auth.registration import register_itself
+
+ROUTES: tuple[Route, ...] = (
+    Route("/.well-known/smart-configuration", answering(smart)),
+    Route("/fhir/.well-known/smart-configuration", answering(smart)),
+    Route("/.well-known/openid-configuration", answering(openid)),
+    Route("/auth/.well-known/openid-configuration", answering(openid)),
+    Route("/auth/jwks", answering(jwks)),
+    Route("/auth/token", answering(token), methods=["POST"]),
+    Route("/auth/introspect", answering(introspect), methods=["POST"]),
+    Route("/auth/revoke", answering(revoke), methods=["POST"]),
+    Route("/auth/register", answering(register_itself), methods=["POST"]),
+)
