@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.admission import Admission
+from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
@@ -31,7 +32,7 @@ def create_app(settings: Settings) -> Application:
     """The ASGI application; its lifespan opens and closes the store. ValueError for settings that cannot serve."""
     settings.check()
     logging.getLogger("fhir_server").setLevel(settings.log_level)
-    endpoint = FhirEndpoint(INTERACTIONS)
+    endpoint = FhirEndpoint(INTERACTIONS, bearer if settings.auth == "smart" else None)
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
