@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -74,18 +75,22 @@ def index_rows(hasher: Hasher, type: str, rid: int, entries: tuple[Entry, ...]) 
 
 def insert(connection: sqlite3.Connection, table: str, rows: list[tuple[Any, ...]]) -> None:
     """Insert rows in the order of the table's key, many with one statement. A resource row replaces its old one."""
-    verb = "INSERT OR REPLACE" if table == "resource" else "INSERT" if table == "version" else "INSERT OR IGNORE"
-    values = f"({','.join('?' * COLUMNS[table])})"
     if table not in ("version", "resource"):
         rows = sorted(rows, key=itemgetter(0))  # rows of one `k` keep the order in which they were made
     start = 0
     for size in SIZES:
-        statement = f"{verb} INTO {table} VALUES {','.join([values] * size)}"
         while len(rows) - start >= size:
-            connection.execute(statement, list(chain.from_iterable(rows[start : start + size])))
+            connection.execute(_statement(table, size), list(chain.from_iterable(rows[start : start + size])))
             start += size
     if start < len(rows):
-        connection.executemany(f"{verb} INTO {table} VALUES {values}", rows[start:])
+        connection.executemany(_statement(table, 1), rows[start:])
+
+
+@cache
+def _statement(table: str, size: int) -> str:
+    verb = "INSERT OR REPLACE" if table == "resource" else "INSERT" if table == "version" else "INSERT OR IGNORE"
+    values = f"({','.join('?' * COLUMNS[table])})"
+    return f"{verb} INTO {table} VALUES {','.join([values] * size)}"
 
 
 def unindex(connection: sqlite3.Connection, rid: int, keys: bytes) -> None:
