@@ -65,7 +65,7 @@ async def transaction(
         if len(made) % BREATH == 0:
             await asyncio.sleep(0)
 
-    async def work(tx: Tx) -> dict[int, Answer]:
+    async def work(tx: Tx) -> tuple[dict[int, Answer], bytes]:
         now_found = await matched(plan, tx.search) if plan.queries else found
         if now_found == found:
             answers = await applied(tx, server, caller, plan, found, ids, made)
@@ -73,16 +73,18 @@ async def transaction(
             now_ids = targets(plan, now_found)
             remade = dict(drafts(server, plan, now_ids))
             answers = await applied(tx, server, caller, plan, now_found, now_ids, remade)
+        told = b""
         if also is not None:
             whole = len(answers) == len(plan.entries)
-            await also(tx, response(server, plan, answers, ask.full) if whole else b"")
-        return answers
+            told = response(server, plan, answers, ask.full) if whole else b""
+            await also(tx, told)
+        return answers, told
 
-    answers = await transact(server.store, caller, work)
+    answers, told = await transact(server.store, caller, work)
     for entry in plan.entries:  # versions and histories are read as they are afterwards
         if entry.number not in answers:
             answers[entry.number] = await entry.row.perform(server, caller, entry.ask)
-    return Answer(200, response(server, plan, answers, ask.full))
+    return Answer(200, told or response(server, plan, answers, ask.full))
 
 
 def response(server: Server, plan: Plan, answers: Mapping[int, Answer], full: bool) -> bytes:
