@@ -112,6 +112,17 @@ class Not:
 
 Predicate = Is | Chain | Has | And | Or | Not
 
+
+def across(where: Predicate) -> bool:
+    """Whether a condition is about other resources."""
+    match where:
+        case And(parts) | Or(parts):
+            return any(across(part) for part in parts)
+        case Not(part):
+            return across(part)
+    return isinstance(where, Chain | Has)
+
+
 EVERYTHING = And(())
 NOTHING = Or(())
 

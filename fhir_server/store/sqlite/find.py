@@ -9,7 +9,7 @@ import json
 import sqlite3
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Predicate, Sort
+from fhir_server.search.predicate import And, Is, Not, Or, Predicate, Sort, across
 from fhir_server.store.seam import Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
@@ -105,16 +105,6 @@ def best_source(
             part, source = candidates[estimates.index(least)]
             return source, least, And(tuple(one for one in parts if one is not part)) if tells_all(part) else where
     raise AssertionError("the last limit always answers")
-
-
-def across(part: Predicate) -> bool:
-    """Whether a condition is about other resources."""
-    match part:
-        case And(parts) | Or(parts):
-            return any(across(one) for one in parts)
-        case Not(one):
-            return across(one)
-    return isinstance(part, Chain | Has)
 
 
 def tells_all(part: Predicate) -> bool:
