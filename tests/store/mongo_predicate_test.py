@@ -51,7 +51,7 @@ async def test_agrees_from_whichever_side_has_is_resolved(
 ) -> None:
     monkeypatch.setattr(has, "NEAR", near)
     monkeypatch.setattr(has, "MOST", most)
-    monkeypatch.setattr(has, "REPEATED", 2)
+    monkeypatch.setattr(has, "RARE", 2)
     monkeypatch.setattr(predicate_test, "EXAMPLES", 150)
     await agree(mongo_store)
 

@@ -19,7 +19,7 @@ from fhir_server.store.mongo.pack import PAIRED, SHAPES, TAB, Exact, condition
 
 NEAR = 200  # candidates that are looked at singly
 MOST = 2_000  # resources read to find out whom they refer to: 15 ms
-REPEATED = 50  # so many for each they refer to: then those are few, and ten times MOST are read to know them all
+RARE = 10  # where at most one of so many candidates is referred to, ten times MOST are read rather than a page walked
 MOST_CODES = 8
 
 Session = AsyncClientSession | None
@@ -29,33 +29,36 @@ async def referred_to(
     database: Database,
     session: Session,
     types: tuple[str, ...],
-    near: Document | None,
+    near: Document,
     has: Has,
     pipeline: list[Document],
     few: int,
 ) -> list[str] | None:
     """The `_id`s, at most `few`, of the resources of `types` that meet `near` and to which refers what `pipeline`
     finds: the resources that meet `has.where`. None if neither side is small."""
-    if near is not None:
-        rows = await database.resource.find(near, {"_id": 0, "r": 1, "i": 1}, limit=NEAR + 1, session=session).to_list()
+    wanted = {"t": {"$in": list(types)}, **({"$and": [near]} if near else {})}
+    if near:
+        rows = await database.resource.find(
+            wanted, {"_id": 0, "r": 1, "i": 1}, limit=NEAR + 1, session=session
+        ).to_list()
         if not rows:
             return []
         if len(rows) <= min(NEAR, few):
             hint, narrow = await _referring(database, session, has, [(row["r"], row["i"]) for row in rows])
-            if await _count(database, session, {"t": has.type, **narrow}, hint) <= MOST:
+            if await _count(database, session, {"t": has.type, **narrow}, hint, MOST) <= MOST:
                 found, _ = await _targets(
                     database, session, [{"$match": narrow}, *pipeline], has.param, types, few, MOST, hint
                 )
                 return found
-    found, repeated = await _targets(database, session, pipeline, has.param, types, few, MOST)
-    if found is None and repeated:
+    found, many = await _targets(database, session, pipeline, has.param, types, few, MOST)
+    if found is None and await _count(database, session, wanted, None, RARE * many) > RARE * many:
         found, _ = await _targets(database, session, pipeline, has.param, types, few, 10 * MOST)
     return found
 
 
-async def _count(database: Database, session: Session, filter_: Document, hint: str) -> int:
-    stages: list[Document] = [{"$match": filter_}, {"$limit": MOST + 1}, {"$count": "found"}]
-    rows = await (await database.resource.aggregate(stages, session=session, hint=hint)).to_list()
+async def _count(database: Database, session: Session, filter_: Document, hint: str | None, most: int) -> int:
+    stages: list[Document] = [{"$match": filter_}, {"$limit": most + 1}, {"$count": "found"}]
+    rows = await (await database.resource.aggregate(stages, session=session, **_hint(hint))).to_list()
     return int(rows[0]["found"]) if rows else 0
 
 
@@ -68,9 +71,9 @@ async def _targets(
     few: int,
     most: int,
     hint: str | None = None,
-) -> tuple[list[str] | None, bool]:
+) -> tuple[list[str] | None, int]:
     """The `_id`s of `types` that what `pipeline` finds refers to through `param`, None if they are more than `few` or
-    it finds more than `most`; and whether many refer to few."""
+    it finds more than `most`; and how many different ones were met."""
     name = SHAPES[param].prefix  # of the sort keys too: `s` tells the reference where there is one (z: several)
     one: Document = {"$eq": [{"$type": f"$z.{name}"}, "missing"]}
     stages: list[Document] = [
@@ -81,13 +84,16 @@ async def _targets(
         {"$group": {"_id": "$to", "count": {"$sum": 1}}},
         {"$limit": few + 1},
     ]
-    options: dict[str, Any] = {"hint": hint} if hint else {}
-    rows = await (await database.resource.aggregate(stages, session=session, **options)).to_list()
+    rows = await (await database.resource.aggregate(stages, session=session, **_hint(hint))).to_list()
     read = sum(row["count"] for row in rows)
     if len(rows) > few or read > most:
-        return None, len(rows) * REPEATED <= read
+        return None, len(rows)
     found = (row["_id"].replace(TAB, "/", 1) for row in rows if row["_id"])
-    return [id_ for id_ in found if id_.partition("/")[0] in types], False
+    return [id_ for id_ in found if id_.partition("/")[0] in types], len(rows)
+
+
+def _hint(index: str | None) -> dict[str, Any]:
+    return {"hint": index} if index else {}
 
 
 async def _referring(

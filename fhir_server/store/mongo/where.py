@@ -147,10 +147,8 @@ class Compiler:
     async def _has(self, type_: str, param: Param, where: Predicate) -> Document:
         plan = await self._inner(type_, where)
         if type_ not in self.overflowing:
-            near = everything(of_types(self.types), self.near) if self.near else None
-            found = await referred_to(
-                self.database, self.session, self.types, near, Has(type_, param, where), plan.pipeline((type_,)), FEW
-            )
+            has, pipeline = Has(type_, param, where), plan.pipeline((type_,))
+            found = await referred_to(self.database, self.session, self.types, self.near, has, pipeline, FEW)
             if found is not None:
                 return {"_id": {"$in": found}}
         name = self._name()

@@ -14,6 +14,8 @@ from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Pr
 from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
 
 OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
+LAST = (1 << 63) - 1
 
 
 class Sql(NamedTuple):
@@ -146,6 +148,26 @@ class Compiler:
         )
 
     def _has(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
+        when = dated(inner) if param.code in HOME else None
+        if when is None:
+            return self._has_linked(type_, param, inner, r)
+        # The dates of one patient are in order: most of what refers to the patient need not be looked at.
+        x, t = self._alias(), self._alias()
+        k, link = self.hasher.param(type_, when.code), self.hasher.param(type_, param.code)
+        where = self.test(inner, (type_,), t)
+        found = Sql(
+            f"EXISTS (SELECT 1 FROM timeline {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
+            f"AND {x}.home={r}.h AND {x}.low>=? AND {x}.low<=? AND {t}.deleted=0 "
+            f"AND EXISTS (SELECT 1 FROM link WHERE k=? AND target={r}.h AND rid={t}.rid) AND {where.text})",
+            (k, when.low, when.high, link, *where.args),
+        )
+        if when.end is None:
+            return found
+        some = Sql("EXISTS (SELECT 1 FROM span WHERE k=? AND long=1 AND high>=?)", (k, when.end))
+        long = join(" AND ", (some, self._has_linked(type_, param, inner, r)), TRUE)
+        return join(" OR ", (found, long), FALSE)
+
+    def _has_linked(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
         x, t = self._alias(), self._alias()
         where = self.test(inner, (type_,), t)
         return Sql(
@@ -215,22 +237,55 @@ class Compiler:
         sources = self._rows(inner, type_)
         if sources is None:
             return None
-        x, t = self._alias(), self._alias()
+        x, t, s = self._alias(), self._alias(), self._alias()
         return Sql(
-            f"SELECT {t}.rid FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target "
-            f"WHERE {x}.k=? AND {t}.type IN ({marks(types)}) AND {x}.rid IN ({sources.text})",
-            (self.hasher.param(type_, param.code), *types, *sources.args),
+            f"SELECT {t}.rid FROM ({sources.text}) {s} CROSS JOIN link {x} ON {x}.rid={s}.rid AND {x}.k=? "
+            f"CROSS JOIN resource {t} ON {t}.h={x}.target WHERE {t}.type IN ({marks(types)})",
+            (*sources.args, self.hasher.param(type_, param.code), *types),
         )
 
     def _rows(self, inner: Predicate, type_: str) -> Sql | None:
-        """A SELECT of exactly the rows of `type_` that match `inner`, from its own best source."""
+        """A SELECT of the rows of `type_` that match `inner`, from its own best source, perhaps several times."""
         source = self.source(inner, (type_,))
         if source is None:
             return None
-        r = self._alias()
+        r, s = self._alias(), self._alias()
         where = self.test(inner, (type_,), r)
-        sql = f"SELECT {r}.rid FROM resource {r} WHERE {r}.rid IN ({source.text}) AND {r}.type=? AND {r}.deleted=0"
-        return Sql(f"{sql} AND {where.text}", (*source.args, type_, *where.args))
+        sql = f"SELECT {r}.rid FROM ({source.text}) {s} CROSS JOIN resource {r} ON {r}.rid={s}.rid "
+        sql += f"WHERE {r}.type=? AND {r}.deleted=0 AND {where.text}"
+        return Sql(sql, (*source.args, type_, *where.args))
+
+
+class Dated(NamedTuple):
+    """What a predicate says of the dates of whatever meets it: the parameter, the least and greatest low end, and, if
+    spans of more than a day may begin before that, where the earliest of them ends."""
+
+    code: str
+    low: int
+    high: int
+    end: int | None
+
+
+def dated(where: Predicate) -> Dated | None:
+    """The dates that `where` allows, if it says anything of them."""
+    match where:
+        case And(parts):
+            return next(filter(None, map(dated, parts)), None)
+        case Or(parts) if parts:
+            found = [one for part in parts if (one := dated(part)) is not None]
+            if len(found) < len(parts) or len({one.code for one in found}) > 1:
+                return None
+            ends = [one.end for one in found if one.end is not None]
+            low, high = min(one.low for one in found), max(one.high for one in found)
+            return Dated(found[0].code, low, high, min(ends) if ends else None)
+        case Is(param, tests) if param.kind == "date" and tests and tests[0][1] != "in":
+            lows = [value for field, op, value in tests if field == "low" and op in (">", ">=", "=")]
+            ends = [value for field, op, value in tests if field == "high" and op in (">", ">=", "=")]
+            highs = [value for _, op, value in tests if op in ("<", "<=", "=")]
+            if not lows and ends:
+                return Dated(param.code, max(ends) - DAY, min(highs, default=LAST), max(ends))
+            return Dated(param.code, max(lows, default=-LAST), min(highs, default=LAST), None)
+    return None
 
 
 def plain_test(hasher: Hasher, x: str, field: str, value: str) -> Sql:
