@@ -65,11 +65,13 @@ HTTP: dict[str, tuple[Row, ...]] = {
             FORMATS + "test_html_never_renders_what_is_stored",
         ),
         yes("gzip both ways", FORMATS + "test_large_answers_are_packed", FORMATS + "test_packed_requests_are_read"),
-        partly(
-            "Binary",
-            HERE + "test_a_binary_is_a_resource_like_any_other",
-            REFUSED + "[raw Binary]",
-            note="as a resource; not raw in its own content type (406, 415)",
+        yes("Binary as a resource", HERE + "test_a_binary_is_a_resource_like_any_other"),
+        yes(
+            "Binary in its own content type, read and written; `X-Security-Context`",
+            HERE + "test_a_binary_is_read_as_its_own_bytes",
+            HERE + "test_a_binary_is_written_as_its_own_bytes",
+            HERE + "test_a_content_type_that_is_none_does_not_reach_a_header",
+            REFUSED + "[raw Binary of another type]",
         ),
     ),
     "Headers": (
