@@ -222,8 +222,13 @@ HTTP: dict[str, tuple[Row, ...]] = {
         yes("history of an instance, a type, all; newest first, paged", SEARCH + "test_history_pages_newest_first"),
         yes("`_count`", SEARCH + "test_history_pages_newest_first", HERE + "test_a_history_can_be_counted_only"),
         yes("`_since`", SEARCH + "test_history_pages_newest_first"),
-        no("`_at`", REFUSED + "[_at]", note="400"),
-        no("`_list`", REFUSED + "[_list of a history]", note="400"),
+        yes(
+            "`_at`",
+            HERE + "test_a_history_at_a_time_is_what_was_current_then",
+            "store/contract_test.py::test_history_at_a_time_is_what_was_current_then",
+            REFUSED + "[_at of nonsense]",
+        ),
+        no("`_list`", REFUSED + "[_list of a history]", note="400: read the List, then the histories it names"),
     ),
     "Operations": (
         yes(

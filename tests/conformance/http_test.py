@@ -21,7 +21,7 @@ def bundle(type: str, *entries: tuple[str, str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [
-        pytest.param("GET", "_history?_at=2026-01-01", {}, 400, id="_at"),
+        pytest.param("GET", "_history?_at=yesterday", {}, 400, id="_at of nonsense"),
         pytest.param("GET", "Patient/p/_history?_list=l", {}, 400, id="_list of a history"),
         pytest.param("GET", "Patient/p", {"accept": "text/turtle"}, 406, id="Turtle"),
         pytest.param("GET", "Patient/p", {"accept": "application/fhir+json; fhirVersion=3.0"}, 406, id="fhirVersion"),
@@ -211,6 +211,24 @@ def test_an_x_provenance_header_is_left_alone(client: Client) -> None:
 def test_lenient_handling_leaves_what_is_unknown_out_of_self(client: Client) -> None:
     answer = client("GET", "Patient?colour=red&gender=male", headers={"prefer": "handling=lenient"})
     assert answer.json()["link"][0]["url"] == f"{BASE}/Patient?gender=male"
+
+
+def test_a_history_at_a_time_is_what_was_current_then(client: Client) -> None:
+    client("PUT", "Patient/p", PATIENT)
+    client("PUT", "Patient/p", {**PATIENT, "gender": "male"})
+    newest = client("GET", "Patient/p").json()["meta"]["lastUpdated"]
+
+    def versions(path: str, at: str) -> list[str]:
+        answer = client("GET", f"{path}?_at={at}&_count=5")
+        assert answer.status_code == 200, answer.text
+        assert "_at=" in answer.json()["link"][0]["url"]
+        return [one["resource"]["meta"]["versionId"] for one in answer.json().get("entry", ())]
+
+    for path in ("_history", "Patient/_history", "Patient/p/_history"):
+        assert versions(path, newest) == ["2"]
+        assert versions(path, newest[:4]) == ["2", "1"]
+        assert versions(path, "2999-01-01") == ["2"]
+        assert versions(path, "1999-01-01") == []
 
 
 def test_a_history_can_be_counted_only(client: Client) -> None:
