@@ -14,12 +14,13 @@ An entry is a tuple: its Param, then one value for each of `fields(param.kind)`,
     string     norm (folded: no case, no accents, single spaces), exact
     uri        uri
 A composite's kind joins those of its components with "$" (`token$quantity`) and its fields are numbered: `1.system`,
-`1.code`, `2.low`, ... Two kinds are columns of the resource rather than entries of it: `id` (field id) and `updated`
-(fields low and high, the same instant twice).
+`1.code`, `2.low`, ... Three kinds are columns of the resource rather than entries of it: `id` (field id), `type` (field
+type) and `updated` (fields low and high, the same instant twice).
 
 The operators are `=`, `<`, `<=`, `>`, `>=` and, on text, `prefix`, `suffix` and `contains`. `in` is the only test of
 its Is and compares several fields at once with a tuple of tuples: `("system,code", "in", (("http://loinc.org", "8"),))`
-of a token, `("type,id", "in", ...)` of a reference, `("id", "in", (("1",), ...))` of `_id`.
+of a token, `("type,id", "in", ...)` of a reference, `("id", "in", (("1",), ...))` of `_id`; a type is asked for by this
+alone.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,11 +48,13 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "string": ("norm", "exact"),
     "uri": ("uri",),
     "id": ("id",),
+    "type": ("type",),
     "updated": ("low", "high"),
 }
 
 ID = Param("_id", "id")
 UPDATED = Param("_lastUpdated", "updated")
+TYPE = Param("_type", "type")
 
 
 @cache
@@ -123,6 +126,11 @@ def across(where: Predicate) -> bool:
     return isinstance(where, Chain | Has)
 
 
+def of_types(types: Iterable[str]) -> Is:
+    """Whatever is of one of these types."""
+    return Is(TYPE, (("type", "in", tuple((type,) for type in types)),))
+
+
 EVERYTHING = And(())
 NOTHING = Or(())
 
@@ -172,7 +180,9 @@ def matches(where: Predicate, row: Indexed, world: World) -> bool:
 
 
 def entries_of(row: Indexed, param: Param) -> Iterable[Entry]:
-    """The row's entries of one parameter, `_id` and `_lastUpdated` included."""
+    """The row's entries of one parameter, columns included."""
+    if param.kind == "type":
+        return ((param, row.type),)
     if param.kind == "id":
         return ((param, row.id),)
     if param.kind == "updated":

@@ -25,10 +25,18 @@ SEARCH: dict[str, tuple[Row, ...]] = {
         ),
         yes("`GET [base]?_type=...`, all types", *search("several types", "all types"), PAGES + "test_all_types"),
         yes("`[base]/[compartment]/[id]/[type]`", *search("a compartment", "a compartment of an Encounter")),
-        no(
+        yes(
             "`[base]/[compartment]/[id]/*`",
-            *search("all of a compartment"),
-            note="`Patient/[id]/$everything` gives the whole record",
+            *search(
+                "all of a compartment",
+                "some types of a compartment",
+                "all of a compartment that meets",
+                "all of a compartment in order",
+                "all of the compartment of a Practitioner",
+                "no type of a compartment",
+                "all of what has no compartment",
+            ),
+            PAGES + "test_pages_of_all_of_a_compartment",
         ),
         yes("a parameter that repeats: and", *search("and", "and of the same parameter")),
         yes("a comma: or", *search("or")),

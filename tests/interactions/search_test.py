@@ -221,3 +221,26 @@ def test_history_pages_newest_first(client: Client) -> None:
     assert "entry" not in client("GET", "Observation/_history").json()
     assert "entry" not in client("GET", "Patient/_history?_since=2999-01-01").json()
     assert len(client("GET", "_history?_since=2020-01-01T00:00:00Z").json()["entry"]) == 7
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_pages_of_all_of_a_compartment(client: Client, count: int) -> None:
+    client("PUT", "Patient/p", {"resourceType": "Patient", "id": "p", "link": [LINK_TO_ITSELF]})
+    client("PUT", "Patient/q", {"resourceType": "Patient", "id": "q"})
+    for id in ("c1", "c2", "c3"):
+        subject = {"reference": "Patient/p" if id != "c3" else "Patient/q"}
+        client("PUT", f"Condition/{id}", {"resourceType": "Condition", "id": id, "subject": subject})
+    found = []
+    address = f"Patient/p/*?_count={count}&_total=accurate"
+    while address:
+        page = client("GET", address).json()
+        assert page["total"] == 3
+        assert len(page.get("entry", ())) <= count
+        found += [entry["resource"]["id"] for entry in page.get("entry", ())]
+        links = {link["relation"]: link["url"] for link in page["link"]}
+        address = links.get("next", "").removeprefix(f"{BASE}/")
+    assert found == ["p", "c1", "c2"]
+    assert client("GET", "Patient/p/*?_summary=count").json()["total"] == 3
+
+
+LINK_TO_ITSELF = {"other": {"reference": "Patient/p"}, "type": "seealso"}

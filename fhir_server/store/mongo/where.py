@@ -88,6 +88,8 @@ class Compiler:
                 return await self._has(type_, param, inner)
 
     async def _is(self, param: Param, tests: tuple[Any, ...], sure: bool) -> Document:
+        if param.kind == "type":
+            return of_types(tuple(type_ for (type_,) in tests[0][2]))
         if param.kind in ("id", "updated"):
             return self._column(param, tests)
         shape = SHAPES[param]

@@ -39,12 +39,18 @@ class Compiler:
         """`where` as a condition on alias `r` of resource, whose type is one of `types`."""
         match where:
             case And(parts):
+                types = narrowed(parts, types)
                 return join(" AND ", (self.test(part, types, r) for part in parts), TRUE)
             case Or(parts):
                 return join(" OR ", (self.test(part, types, r) for part in parts), FALSE)
             case Not(part):
                 inner = self.test(part, types, r)
                 return Sql(f"NOT ({inner.text})", inner.args)
+            case Is(Param(kind="type"), ((_, _, wanted),)):
+                told = Sql(f"+{r}.type IN ({marks(wanted)})", tuple(type_ for (type_,) in wanted))
+                return told if wanted else FALSE
+            case Is(Param(kind="reference"), (("type", "=", _), ("id", "=", _))) if len(types) > 1:
+                return self._named(where, types, r)
             case Is(param, tests):
                 return join(" OR ", (self._is(type_, param, tests, r) for type_ in types), FALSE)
             case Chain(param, type_, inner):
@@ -56,6 +62,7 @@ class Compiler:
         """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
         match where:
             case And(parts):
+                types = narrowed(parts, types)
                 return next(filter(None, (self.source(part, types) for part in parts)), None)
             case Or(parts):
                 sources = [self.source(part, types) for part in parts]
@@ -63,6 +70,8 @@ class Compiler:
                     return None  # SQLite unites 500 SELECTs at most
                 return join(" UNION ALL ", (source for source in sources if source), FALSE, wrap=False)
             case Not():
+                return None
+            case Is(Param(kind="type")):
                 return None
             case Is(param, tests):
                 return self._is_source(param, tests, types)
@@ -91,6 +100,14 @@ class Compiler:
             f"EXISTS (SELECT 1 FROM {found.family} {x} WHERE {x}.k=? AND {x}.rid={r}.rid{found.sql.format(x=x)})",
             (found.k, *found.args),
         )
+
+    def _named(self, where: Is, types: tuple[str, ...], r: str) -> Sql:
+        """A reference to one resource, from any of several types, with one lookup for all of them."""
+        (_, _, type_), (_, _, id_) = where.tests
+        keys = tuple(self.hasher.param(source, where.param.code) for source in types)
+        x = self._alias()
+        sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.rid={r}.rid AND {x}.k IN ({marks(keys)}) AND {x}.target=?)"
+        return Sql(sql, (*keys, self.hasher.resource(type_, id_)))
 
     def _plain(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
         """What the hashed rows cannot tell: from the JSON of codes and targets, or by the presence of rows."""
@@ -286,6 +303,14 @@ def dated(where: Predicate) -> Dated | None:
                 return Dated(param.code, max(ends) - DAY, min(highs, default=LAST), max(ends))
             return Dated(param.code, max(lows, default=-LAST), min(highs, default=LAST), None)
     return None
+
+
+def narrowed(parts: Iterable[Predicate], types: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the types that conditions on the type itself leave."""
+    for part in parts:
+        if isinstance(part, Is) and part.param.kind == "type":
+            types = tuple(type_ for type_ in types if (type_,) in part.tests[0][2])
+    return types
 
 
 def plain_test(hasher: Hasher, x: str, field: str, value: str) -> Sql:
