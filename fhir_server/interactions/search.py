@@ -11,6 +11,7 @@ from fhir_server.fhir.codec import encode
 from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
 from fhir_server.interactions.ask import Answer, Ask, Pairs
 from fhir_server.interactions.conditional import Find
+from fhir_server.interactions.contained import counted, results, widened
 from fhir_server.interactions.explain import explained
 from fhir_server.interactions.included import included
 from fhir_server.interactions.lookup import parsed
@@ -40,23 +41,31 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
             raise refuse(400, "invalid", f"{PARAMETER} takes no other parameters: follow the next link as it is.")
         place = unseal(server, caller, path, token)
     asked, where, before = await _parsed(server, caller, ask, place, find)
+    types, inner = asked.types, asked.contained != "false"
+    if inner:
+        if ask.compartment:
+            raise refuse(400, "not-supported", "A compartment is not searched for contained resources.")
+        types, where = (), widened(asked)
     where = restrict(where, caller)
     own = None if before is None or token else Query((ask.compartment,), restrict(before, caller), count=1)
-    types = asked.types
     links = [("self", _url(server, path, (*asked.used, *ask.form)))]
     if asked.summary == "count" or asked.count == 0:
-        found = await _page(find, Query(types, where, count=1, total=True), own)
-        return Answer(200, bundle("searchset", (), links=links, total=found.total))
+        query = Query(types, where, count=1, total=True)
+        total = await counted(server, asked, find, query) if inner else (await _page(find, query, own)).total
+        return Answer(200, bundle("searchset", (), links=links, total=total))
     count = min(asked.count or server.settings.page_size, server.settings.max_page_size)
     first = token is None
     if ("_explain", "true") in place.query:
         return await explained(server, caller, Query(types, where, asked.sort, count, place.position or None))
     exact = first and asked.total in ("accurate", "estimate")
-    page = await _page(find, Query(types, where, asked.sort, count, place.position or None, exact), own)
+    query = Query(types, where, asked.sort, count, place.position or None, exact and not inner)
+    page = await _page(find, query, own)
+    rows = results(server, asked, page.rows) if inner else page.rows
     total = page.total if exact else place.total
+    if exact and inner:
+        total = await counted(server, asked, find, query)
     if first and total is None and page.next is None and asked.total != "none":
-        total = len(page.rows)
-    rows = page.rows
+        total = len(rows)
     if moves(asked.sort):
         rows = rows if first else await unmoved(server, rows, asked.sort, place.began, place.trail)
         if page.next is not None:

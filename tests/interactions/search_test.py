@@ -244,3 +244,26 @@ def test_pages_of_all_of_a_compartment(client: Client, count: int) -> None:
 
 
 LINK_TO_ITSELF = {"other": {"reference": "Patient/p"}, "type": "seealso"}
+
+
+def test_pages_and_totals_of_contained_resources(client: Client) -> None:
+    for number in range(6):
+        drug = {"resourceType": "Medication", "id": "m", "code": {"coding": [{"code": "a" if number % 2 else "b"}]}}
+        other = {**drug, "id": "n", "status": "active", "code": {"coding": [{"code": "c"}]}}
+        request = {"resourceType": "MedicationRequest", "id": f"r{number}", "status": "active", "intent": "order"}
+        whose = {"subject": {"reference": "Patient/p"}, "medicationReference": {"reference": "#m"}}
+        client("PUT", f"MedicationRequest/r{number}", {**request, **whose, "contained": [drug, other]})
+    query = "Medication?_contained=true&_containedType=contained&_count=2&code=a"
+    found, address = [], f"{query}&_total=accurate"
+    while address:
+        page = client("GET", address).json()
+        assert page["total"] == 3
+        found += [(entry["fullUrl"], entry["resource"]["id"]) for entry in page.get("entry", ())]
+        links = {link["relation"]: link["url"] for link in page["link"]}
+        address = links.get("next", "").removeprefix(f"{BASE}/")
+    assert found == [(f"{BASE}/MedicationRequest/r{number}#m", "m") for number in (1, 3, 5)]
+    assert client("GET", f"{query}&_summary=count").json()["total"] == 3
+    assert client("GET", f"{query}&status=active&_summary=count").json()["total"] == 0
+    refused = client("POST", "Medication", {"resourceType": "Medication"}, {"if-none-exist": "_contained=true&code=a"})
+    assert refused.status_code == 400
+    assert client("GET", "MedicationRequest?_contained=false").json()["total"] == 6
