@@ -17,6 +17,7 @@ from fhir_server.interactions.conditional import query_pairs
 from fhir_server.interactions.custom import LOOK, rewired
 from fhir_server.interactions.route import arguments
 from fhir_server.interactions.table import Interaction, compiled
+from fhir_server.rest.binary import RAW, content, read_raw, written_raw
 from fhir_server.rest.bodies import decoded, form_pairs, read_body
 from fhir_server.rest.coding import WORTHWHILE
 from fhir_server.rest.errors import told
@@ -81,22 +82,25 @@ class FhirEndpoint:
         scope["form"] = JSON
         if scope["query_string"]:
             query = query_pairs(scope["query_string"].decode("latin-1"))
-        if query or headers.get(b"accept") not in PLAIN:
-            scope["form"] = form_of(headers, query)
         path = scope["path"][len(PREFIX) :].strip("/")
+        if query or headers.get(b"accept") not in PLAIN:
+            raw = read_raw(method, path, headers, dict(query).get("_format"))
+            scope["form"] = RAW if raw else form_of(headers, query)
         row, given = arguments(server, self.shapes, "GET" if method == "HEAD" else method, path)
         scope["interaction"] = row.name
         caller = OPERATOR if self.caller_of is None else await self.caller_of(server, headers, row.name)
         body = b""
         if row.body:
-            kind = body_kind(headers, row.body)
+            kind = "raw" if written_raw(given, row.body, headers) else body_kind(headers, row.body)
             body = await read_body(receive, headers, server.settings.max_body)
             if row.body == "form":
                 query += form_pairs(body)
                 scope["form"] = form_of(headers, query)
         async with server.admission.room(len(body)):
             ask: dict[str, Any] = {}
-            if row.body not in ("", "form") and (body or row.body != "operation"):  # an operation may do without one
+            if row.body and kind == "raw":
+                ask["resource"] = content(body, headers, given.get("id"))
+            elif row.body not in ("", "form") and (body or row.body != "operation"):  # an operation may do without one
                 ask["patch" if row.body == "patch" else "resource"] = await decoded(body, kind)
             del body
             prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE

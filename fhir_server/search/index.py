@@ -14,6 +14,7 @@ from fhir_server.fhir.definitions import Definitions, SearchParam
 from fhir_server.fhir.paths import Key, Refers, Step, Where, routes
 from fhir_server.search.aliases import aliases
 from fhir_server.search.composites import composite_actions
+from fhir_server.search.contained import entries as contained_entries
 from fhir_server.search.entries import Values, to_float, values
 from fhir_server.search.extras import EXTRAS, UNITS, texts
 from fhir_server.search.find import Find, evaluated, finder, keeps
@@ -47,12 +48,19 @@ def indexer(definitions: Definitions, base: str) -> Callable[[Resource], tuple[E
     """A function from a valid resource to its distinct index entries; `base` is the URL of this server.
 
     `_id`, `_lastUpdated` and aliases (aliases.py) make none. What a modifier asks beyond a parameter's own entries is
-    indexed under a pseudo-parameter, only where there is something (extras.py, words.py). A type is compiled at its
+    indexed under a pseudo-parameter, only where there is something (extras.py, words.py), and so is what is contained
+    (contained.py). A type is compiled at its
     first use.
     """
     plans: dict[str, Action] = {}
 
     def index(resource: Resource) -> tuple[Entry, ...]:
+        own = _own(resource)
+        if "contained" not in resource:
+            return own
+        return tuple(dict.fromkeys((*own, *contained_entries(resource, _own))))
+
+    def _own(resource: Resource) -> tuple[Entry, ...]:
         type = resource["resourceType"]
         plan = plans.get(type)
         if plan is None:

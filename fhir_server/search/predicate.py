@@ -120,8 +120,24 @@ class Of:
 
 Predicate = Is | Chain | Has | And | Or | Not | Of
 
+
+def across(where: Predicate) -> bool:
+    """Whether a condition is about other resources."""
+    match where:
+        case And(parts) | Or(parts):
+            return any(across(part) for part in parts)
+        case Not(part) | Of(_, part):
+            return across(part)
+    return isinstance(where, Chain | Has)
+
+
 EVERYTHING = And(())
 NOTHING = Or(())
+
+
+def of_types(types: Iterable[str]) -> Of:
+    """Whatever is of one of these types."""
+    return Of(tuple(types), EVERYTHING)
 
 
 class Sort(NamedTuple):
@@ -171,7 +187,7 @@ def matches(where: Predicate, row: Indexed, world: World) -> bool:
 
 
 def entries_of(row: Indexed, param: Param) -> Iterable[Entry]:
-    """The row's entries of one parameter, `_id` and `_lastUpdated` included."""
+    """The row's entries of one parameter, columns included."""
     if param.kind == "id":
         return ((param, row.id),)
     if param.kind == "updated":

@@ -125,9 +125,17 @@ class Store(Protocol):
         ...
 
     async def history(
-        self, type: str | None, id: str | None, where: Predicate, since: int | None, after: Position | None, count: int
+        self,
+        type: str | None,
+        id: str | None,
+        where: Predicate,
+        since: int | None,
+        after: Position | None,
+        count: int,
+        at: tuple[int, int] | None = None,
     ) -> Page:
-        """Versions, newest first, of an instance, a type or (None, None) everything; `since` is inclusive."""
+        """Versions, newest first, of an instance, a type or (None, None) everything; `since` is inclusive. `at`: only
+        those that were current at some time in [low, high), and deletions made in it."""
         ...
 
     def scan(self, query: Query) -> AsyncIterator[Stored]:

@@ -251,6 +251,35 @@ async def test_history_is_newest_first_of_instance_type_and_system(store: Store)
     assert await history("Observation", "nobody") == []
 
 
+async def test_history_at_a_time_is_what_was_current_then(store: Store) -> None:
+    await write(store, change("a"), change("b"), change("p", type="Patient"))
+    await write(store, change("a", 2), change("b", 2, method="DELETE"))
+    await write(store, change("a", 3))
+    first = (await store.history("Observation", "a", EVERYTHING, None, None, 9)).rows[-1].updated
+
+    async def at(low: int, high: int, type: str | None = None, id: str | None = None) -> list[tuple[str, int]]:
+        seen: list[tuple[str, int]] = []
+        after = None
+        while True:
+            page = await store.history(type, id, EVERYTHING, None, after, 1, (low, high))
+            seen += [(row.id, row.version) for row in page.rows]
+            if page.next is None:
+                return sorted(seen)
+            after = page.next
+
+    step = first  # change() makes version n at n times this
+    assert await at(0, step) == []
+    assert await at(step, step + 1) == await at(step + 1, 2 * step) == [("a", 1), ("b", 1), ("p", 1)]
+    assert await at(2 * step - 1, 2 * step + 1) == [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("p", 1)]
+    assert await at(2 * step + 1, 2 * step + 2) == [("a", 2), ("p", 1)]
+    assert await at(3 * step, 4 * step) == [("a", 3), ("p", 1)]
+    assert await at(2 * step, 2 * step + 1, "Observation", "a") == [("a", 2)]
+    assert await at(2 * step, 2 * step + 1, "Observation") == [("a", 2), ("b", 2)]
+    where = Is(ID, (("id", "=", "a"),))
+    page = await store.history("Observation", None, where, None, None, 9, (2 * step, 2 * step + 1))
+    assert [(row.id, row.version) for row in page.rows] == [("a", 2)]
+
+
 async def test_scan_and_changes_see_everything_once(store: Store) -> None:
     await write(store, *(change(f"o{n}") for n in range(7)))
     await write(store, change("o3", 2))

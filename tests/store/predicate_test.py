@@ -29,6 +29,7 @@ from fhir_server.search.predicate import (
     entries_of,
     fields,
     matches,
+    of_types,
 )
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Query, Store, Tx
@@ -126,7 +127,10 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
             lambda op, v: Is(param, ((name, op, v),)), st.sampled_from(["=", "prefix", "suffix", "contains"]), texts
         )
 
-    updated = spans(UPDATED, st.integers(0, 60))
+    updated = st.one_of(
+        spans(UPDATED, st.integers(0, 60)),
+        st.lists(st.sampled_from(["Patient", "Observation", "Basic"]), max_size=2, unique=True).map(of_types),
+    )
     if type == "Patient":
         ids: st.SearchStrategy[Predicate] = st.one_of(
             st.integers(0, 9).map(lambda n: Is(ID, (("id", "=", str(n)),))),

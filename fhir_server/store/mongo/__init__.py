@@ -46,11 +46,18 @@ class MongoStore:
             return await find.count(self.database, query)
 
     async def history(
-        self, type: str | None, id: str | None, where: Predicate, since: int | None, after: Position | None, count: int
+        self,
+        type: str | None,
+        id: str | None,
+        where: Predicate,
+        since: int | None,
+        after: Position | None,
+        count: int,
+        at: tuple[int, int] | None = None,
     ) -> Page:
         """See seam.Store."""
         async with answering():
-            return await history.history(self.database, type, id, where, since, after, count)
+            return await history.history(self.database, type, id, where, since, after, count, at)
 
     async def scan(self, query: Query) -> AsyncIterator[Stored]:
         """See seam.Store."""

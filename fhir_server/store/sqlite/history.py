@@ -38,6 +38,7 @@ def page(
     since: int | None,
     after: Position | None,
     count: int,
+    at: tuple[int, int] | None,
 ) -> Page:
     """Versions of an instance, a type or everything, newest first; a position is the number of the last version."""
     conditions: list[Sql] = [_today(connection, hasher, where, type)]
@@ -47,6 +48,11 @@ def page(
         conditions.append(Sql("v.type=?", (type,)))
     if since is not None:
         conditions.append(Sql("v.updated>=?", (since,)))
+    if at is not None:
+        low, high = at
+        replaced = "EXISTS (SELECT 1 FROM version w WHERE w.rid=v.rid AND w.version=v.version+1 AND w.updated<=?)"
+        conditions.append(Sql("v.updated<?", (high,)))
+        conditions.append(Sql(f"(v.updated>=? OR v.method<>'DELETE' AND NOT {replaced})", (low, low)))
     if after is not None:
         conditions.append(Sql("v.seq<?", (after[0],)))
     sql = (

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fhir_server.search.predicate import Entry
-from fhir_server.store.sqlite.find import HOME
 from fhir_server.store.sqlite.rows import Hasher, is_long, row
+from fhir_server.store.sqlite.where import HOME
 
 COLUMNS: Mapping[str, int] = {
     "version": 7, "resource": 10, "key": 3, "link": 3, "span": 10, "text": 6, "timeline": 5,

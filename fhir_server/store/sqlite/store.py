@@ -145,10 +145,17 @@ class SqliteStore:
         return await self._reading(lambda connection: find.count(connection, self.hasher, query))
 
     async def history(
-        self, type: str | None, id: str | None, where: Predicate, since: int | None, after: Position | None, count: int
+        self,
+        type: str | None,
+        id: str | None,
+        where: Predicate,
+        since: int | None,
+        after: Position | None,
+        count: int,
+        at: tuple[int, int] | None = None,
     ) -> Page:
         """Versions, newest first."""
-        return await self._reading(lambda c: history.page(c, self.hasher, type, id, where, since, after, count))
+        return await self._reading(lambda c: history.page(c, self.hasher, type, id, where, since, after, count, at))
 
     async def scan(self, query: Query) -> AsyncIterator[Stored]:
         """Pages of 500 in order of creation."""

@@ -14,6 +14,8 @@ from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param
 from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
 
 OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
+LAST = (1 << 63) - 1
 
 
 class Sql(NamedTuple):
@@ -37,12 +39,15 @@ class Compiler:
         """`where` as a condition on alias `r` of resource, whose type is one of `types`."""
         match where:
             case And(parts):
+                types = narrowed(parts, types)
                 return join(" AND ", (self.test(part, types, r) for part in parts), TRUE)
             case Or(parts):
                 return join(" OR ", (self.test(part, types, r) for part in parts), FALSE)
             case Not(part):
                 inner = self.test(part, types, r)
                 return Sql(f"NOT ({inner.text})", inner.args)
+            case Is(Param(kind="reference"), (("type", "=", _), ("id", "=", _))) if len(types) > 1:
+                return self._named(where, types, r)
             case Is(param, tests):
                 return join(" OR ", (self._is(type_, param, tests, r) for type_ in types), FALSE)
             case Chain(param, type_, inner):
@@ -53,13 +58,14 @@ class Compiler:
                 kept = tuple(type_ for type_ in types if type_ in wanted)
                 if len(kept) == len(types):
                     return self.test(inner, kept, r)
-                one_of = Sql(f"{r}.type IN ({marks(kept)})", kept)
+                one_of = Sql(f"+{r}.type IN ({marks(kept)})", kept)
                 return join(" AND ", (one_of, self.test(inner, kept, r)), TRUE) if kept else FALSE
 
     def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
         """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
         match where:
             case And(parts):
+                types = narrowed(parts, types)
                 return next(filter(None, (self.source(part, types) for part in parts)), None)
             case Or(parts):
                 sources = [self.source(part, types) for part in parts]
@@ -98,6 +104,14 @@ class Compiler:
             f"EXISTS (SELECT 1 FROM {found.family} {x} WHERE {x}.k=? AND {x}.rid={r}.rid{found.sql.format(x=x)})",
             (found.k, *found.args),
         )
+
+    def _named(self, where: Is, types: tuple[str, ...], r: str) -> Sql:
+        """A reference to one resource, from any of several types, with one lookup for all of them."""
+        (_, _, type_), (_, _, id_) = where.tests
+        keys = tuple(self.hasher.param(source, where.param.code) for source in types)
+        x = self._alias()
+        sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.rid={r}.rid AND {x}.k IN ({marks(keys)}) AND {x}.target=?)"
+        return Sql(sql, (*keys, self.hasher.resource(type_, id_)))
 
     def _plain(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
         """What the hashed rows cannot tell: from the JSON of codes and targets, or by the presence of rows."""
@@ -155,6 +169,26 @@ class Compiler:
         )
 
     def _has(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
+        when = dated(inner) if param.code in HOME else None
+        if when is None:
+            return self._has_linked(type_, param, inner, r)
+        # The dates of one patient are in order: most of what refers to the patient need not be looked at.
+        x, t = self._alias(), self._alias()
+        k, link = self.hasher.param(type_, when.code), self.hasher.param(type_, param.code)
+        where = self.test(inner, (type_,), t)
+        found = Sql(
+            f"EXISTS (SELECT 1 FROM timeline {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
+            f"AND {x}.home={r}.h AND {x}.low>=? AND {x}.low<=? AND {t}.deleted=0 "
+            f"AND EXISTS (SELECT 1 FROM link WHERE k=? AND target={r}.h AND rid={t}.rid) AND {where.text})",
+            (k, when.low, when.high, link, *where.args),
+        )
+        if when.end is None:
+            return found
+        some = Sql("EXISTS (SELECT 1 FROM span WHERE k=? AND long=1 AND high>=?)", (k, when.end))
+        long = join(" AND ", (some, self._has_linked(type_, param, inner, r)), TRUE)
+        return join(" OR ", (found, long), FALSE)
+
+    def _has_linked(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
         x, t = self._alias(), self._alias()
         where = self.test(inner, (type_,), t)
         return Sql(
@@ -224,22 +258,63 @@ class Compiler:
         sources = self._rows(inner, type_)
         if sources is None:
             return None
-        x, t = self._alias(), self._alias()
+        x, t, s = self._alias(), self._alias(), self._alias()
         return Sql(
-            f"SELECT {t}.rid FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target "
-            f"WHERE {x}.k=? AND {t}.type IN ({marks(types)}) AND {x}.rid IN ({sources.text})",
-            (self.hasher.param(type_, param.code), *types, *sources.args),
+            f"SELECT {t}.rid FROM ({sources.text}) {s} CROSS JOIN link {x} ON {x}.rid={s}.rid AND {x}.k=? "
+            f"CROSS JOIN resource {t} ON {t}.h={x}.target WHERE {t}.type IN ({marks(types)})",
+            (*sources.args, self.hasher.param(type_, param.code), *types),
         )
 
     def _rows(self, inner: Predicate, type_: str) -> Sql | None:
-        """A SELECT of exactly the rows of `type_` that match `inner`, from its own best source."""
+        """A SELECT of the rows of `type_` that match `inner`, from its own best source, perhaps several times."""
         source = self.source(inner, (type_,))
         if source is None:
             return None
-        r = self._alias()
+        r, s = self._alias(), self._alias()
         where = self.test(inner, (type_,), r)
-        sql = f"SELECT {r}.rid FROM resource {r} WHERE {r}.rid IN ({source.text}) AND {r}.type=? AND {r}.deleted=0"
-        return Sql(f"{sql} AND {where.text}", (*source.args, type_, *where.args))
+        sql = f"SELECT {r}.rid FROM ({source.text}) {s} CROSS JOIN resource {r} ON {r}.rid={s}.rid "
+        sql += f"WHERE {r}.type=? AND {r}.deleted=0 AND {where.text}"
+        return Sql(sql, (*source.args, type_, *where.args))
+
+
+class Dated(NamedTuple):
+    """What a predicate says of the dates of whatever meets it: the parameter, the least and greatest low end, and, if
+    spans of more than a day may begin before that, where the earliest of them ends."""
+
+    code: str
+    low: int
+    high: int
+    end: int | None
+
+
+def dated(where: Predicate) -> Dated | None:
+    """The dates that `where` allows, if it says anything of them."""
+    match where:
+        case And(parts):
+            return next(filter(None, map(dated, parts)), None)
+        case Or(parts) if parts:
+            found = [one for part in parts if (one := dated(part)) is not None]
+            if len(found) < len(parts) or len({one.code for one in found}) > 1:
+                return None
+            ends = [one.end for one in found if one.end is not None]
+            low, high = min(one.low for one in found), max(one.high for one in found)
+            return Dated(found[0].code, low, high, min(ends) if ends else None)
+        case Is(param, tests) if param.kind == "date" and tests and tests[0][1] != "in":
+            lows = [value for field, op, value in tests if field == "low" and op in (">", ">=", "=")]
+            ends = [value for field, op, value in tests if field == "high" and op in (">", ">=", "=")]
+            highs = [value for _, op, value in tests if op in ("<", "<=", "=")]
+            if not lows and ends:
+                return Dated(param.code, max(ends) - DAY, min(highs, default=LAST), max(ends))
+            return Dated(param.code, max(lows, default=-LAST), min(highs, default=LAST), None)
+    return None
+
+
+def narrowed(parts: Iterable[Predicate], types: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the types that conditions on the type itself leave."""
+    for part in parts:
+        if isinstance(part, Of):
+            types = tuple(type_ for type_ in types if type_ in part.types)
+    return types
 
 
 def plain_test(hasher: Hasher, x: str, field: str, value: str) -> Sql:
