@@ -47,7 +47,10 @@ class Cors:
         self.app, self.server, self.smart = app, server, smart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = next((value for name, value in scope.get("headers", ()) if name == b"origin"), b"")
+        origin = b""
+        for name, value in scope.get("headers", ()):
+            if name == b"origin":
+                origin = value
         if not origin or scope["type"] != "http":
             await self.app(scope, receive, send)
             return

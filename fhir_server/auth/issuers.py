@@ -93,9 +93,9 @@ def _user(server: Server, text: str) -> str | None:
 
 def _text(claims: dict[str, Any], name: str) -> str:
     value = claims.get(name, "")
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and value.isprintable() else ""
 
 
 def _texts(claims: dict[str, Any], name: str) -> tuple[str, ...]:
     value = claims.get(name)
-    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+    return tuple(one for one in value if isinstance(one, str) and one.isprintable()) if isinstance(value, list) else ()

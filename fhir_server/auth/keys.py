@@ -6,6 +6,7 @@ signed has expired.
 
 import asyncio
 import secrets
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -51,11 +52,8 @@ async def _current(store: Store, now: int) -> tuple[Generation, ...]:
     while True:
         found = await load(store, STATE, Generations)
         known, version = found or (Generations(), 0)
-        kept = tuple(
-            one
-            for one, after in zip(known.all, (*known.all[1:], None), strict=True)
-            if after is None or after.begins + AFTER > now
-        )
+        after = [one.begins for one in known.all[1:]]
+        kept = tuple(one for one, ends in zip_longest(known.all, after) if ends is None or ends + AFTER > now)
         due = not kept or kept[-1].begins + IN_USE - AHEAD <= now
         if due:
             # The first signs at once. After a long sleep the old one signs for another day, until the new one is known.

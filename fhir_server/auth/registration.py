@@ -1,6 +1,5 @@
 """What a client may be, and registering itself. https://www.rfc-editor.org/rfc/rfc7591"""
 
-import json as text_json
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -116,7 +115,7 @@ async def register_itself(server: Server, request: Request) -> Response:
 
 def _described(server: Server, body: str) -> Client:
     try:
-        given = text_json.loads(body)
+        given = msgspec.json.decode(body)  # which refuses lone surrogates: nothing could store them
     except (ValueError, RecursionError):
         raise Refused("The body is no JSON.") from None
     if not isinstance(given, dict):

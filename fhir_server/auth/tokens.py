@@ -4,6 +4,7 @@ A token of ours is 256 random bits: it holds nothing to forge or to read, and is
 in every process, because none trusts what it remembers for longer.
 """
 
+import asyncio
 from time import monotonic
 
 import msgspec
@@ -27,10 +28,18 @@ class Apps(msgspec.Struct, frozen=True):
 async def authorize(server: Server, authorization: Authorization) -> str:
     """Keep what was granted, so that tokens can be issued for it; returns its id."""
     id = fresh()
-    await save(server.store, f"authorization/{id}", authorization, 0, authorization.expires or None)
+    await _keep(server, id, authorization)
     if authorization.name:
         await _list(server, authorization.name, id)
     return id
+
+
+async def issue_alone(server: Server, authorization: Authorization, seconds: int) -> str:
+    """The one access token of a new authorization without a user: both are written at once, in one commit at best."""
+    id = fresh()
+    work = issue(server, id, authorization, authorization.scopes, seconds)
+    token, _ = await asyncio.gather(work, _keep(server, id, authorization))
+    return token
 
 
 async def issue(server: Server, id: str, authorization: Authorization, scopes: tuple[str, ...], seconds: int) -> str:
@@ -84,6 +93,10 @@ async def granted_to(server: Server, name: str) -> list[tuple[str, Authorization
 def subject(authorization: Authorization) -> str:
     """The `sub` of a user, in id tokens and introspection alike: the same for all apps, and not the login name."""
     return digest(f"sub\n{authorization.name or authorization.user}")[:32]
+
+
+async def _keep(server: Server, id: str, authorization: Authorization) -> None:
+    await save(server.store, f"authorization/{id}", authorization, 0, authorization.expires or None)
 
 
 async def _records(server: Server, key: str) -> tuple[Token, Authorization] | None:

@@ -170,6 +170,13 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "exp in ten minutes": lambda: signed(claims(exp=NOW + 1000)),
     "exp in milliseconds": lambda: signed(claims(exp=(NOW + 100) * 1000)),
     "exp enormous": lambda: signed(claims(exp=10**30)),
+    "exp of 400 digits": lambda: signed(claims(exp=10**400)),
+    "exp of 5,000 digits": lambda: signed(
+        json.dumps(claims(exp=None)).encode()[:-1] + b', "exp": 1' + b"0" * 5000 + b"}"
+    ),
+    "iss that is no Unicode": lambda: signed(claims(iss="\ud800")),
+    "kid that is no Unicode": lambda: signed(claims(), kid="\ud800", by="a"),
+    "sub that is no Unicode": lambda: signed(claims(sub="\ud800")),
     "exp infinite": lambda: signed(json.dumps(claims(exp=None)).encode()[:-1] + b', "exp": 1e999}'),
     "exp is text": lambda: signed(claims(exp=str(NOW + 100))),
     "exp is true": lambda: signed(claims(exp=True)),

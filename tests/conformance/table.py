@@ -6,12 +6,14 @@ from pathlib import Path
 from tests.conformance.http_rows import HTTP
 from tests.conformance.row import Row
 from tests.conformance.search_rows import SEARCH
+from tests.conformance.smart_rows import SMART
 from tests.conformance.suite_rows import SUITES
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 PARTS: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
     "[Search](https://hl7.org/fhir/R4/search.html)": SEARCH,
     "[HTTP](https://hl7.org/fhir/R4/http.html)": HTTP,
+    "[SMART App Launch](https://hl7.org/fhir/smart-app-launch/)": SMART,
     "Suites": SUITES,
 }
 HEAD = """\

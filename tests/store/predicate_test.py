@@ -34,6 +34,7 @@ from fhir_server.search.predicate import (
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Query, Store, Tx
 from fhir_server.store.sqlite import find
+from fhir_server.store.sqlite import where as compiling
 from tests.deep import deep
 
 FAMILY, GENDER, BIRTH = Param("family", "string"), Param("gender", "token"), Param("birthdate", "date")
@@ -275,12 +276,12 @@ def generated() -> list[tuple[str, Predicate, Sort | None]]:
 async def agree(store: Store) -> None:
     world = await fill(store)
     found = 0
-    for type, where, sort in generated():
-        want = order(world, type, where, sort)
-        query = Query((type,), where, (sort,) if sort else (), 100, total=True)
+    for type, asked, sort in generated():
+        want = order(world, type, asked, sort)
+        query = Query((type,), asked, (sort,) if sort else (), 100, total=True)
         page = await store.search(query)
-        assert [row.id for row in page.rows] == want, (where, sort)
-        assert page.total == len(want), where
+        assert [row.id for row in page.rows] == want, (asked, sort)
+        assert page.total == len(want), asked
         paged: list[str] = []
         step = query._replace(count=7, total=False)
         while True:
@@ -289,7 +290,7 @@ async def agree(store: Store) -> None:
             if part.next is None:
                 break
             step = step._replace(after=part.next)
-        assert paged == want, ("paged", where, sort)
+        assert paged == want, ("paged", asked, sort)
         found += bool(want)
     assert found > EXAMPLES // 4
 
@@ -320,6 +321,13 @@ async def test_a_search_over_types_asks_each_its_own(store: Store) -> None:
 async def test_sqlite_agrees_when_everything_counts_as_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find, "FEW", 1)
     monkeypatch.setattr(find, "SOME", 2)
+    store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
+    await agree(store)
+    await store.close()
+
+
+async def test_sqlite_agrees_when_everything_counts_as_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "DEEPEST", 1)
     store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
     await agree(store)
     await store.close()

@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, Test
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, Test, across
+from fhir_server.store.sqlite.dated import dated
 from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
 
 OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
-LAST = (1 << 63) - 1
 
 
 class Sql(NamedTuple):
@@ -25,6 +25,7 @@ class Sql(NamedTuple):
     args: tuple[object, ...] = ()
 
 
+DEEPEST = 12  # nested brackets; SQLite's parser has room for about 16 levels of ours
 FALSE, TRUE = Sql("(SELECT 0)"), Sql("1")  # a plain 0 leaves SQLite "no query solution" for INDEXED BY
 
 
@@ -34,17 +35,28 @@ class Compiler:
     def __init__(self, hasher: Hasher) -> None:
         self.hasher = hasher
         self._numbers: Iterator[int] = itertools.count(1)
+        self._sets: dict[tuple[str, Predicate], tuple[str, Sql]] | None = None  # what `_flat` gives names to
 
     def test(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
         """`where` as a condition on alias `r` of resource, whose type is one of `types`."""
+        found = self._test(where, types, r)
+        return found if depth(found.text) <= DEEPEST else self._flat(where, types, r)
+
+    def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
+        """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
+        found = self._source(where, types)
+        return found if found is not None and depth(found.text) <= DEEPEST else None
+
+    def _test(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
         match where:
             case And(parts):
-                types = narrowed(parts, types)
-                return join(" AND ", (self.test(part, types, r) for part in parts), TRUE)
+                kept = narrowed(parts, types)
+                every = join(" AND ", (self._test(part, kept, r) for part in parts), TRUE)
+                return every if len(kept) == len(types) else self.of(kept, every, r)
             case Or(parts):
-                return join(" OR ", (self.test(part, types, r) for part in parts), FALSE)
+                return join(" OR ", (self._test(part, types, r) for part in parts), FALSE)
             case Not(part):
-                inner = self.test(part, types, r)
+                inner = self._test(part, types, r)
                 return Sql(f"NOT ({inner.text})", inner.args)
             case Is(Param(kind="reference"), (("type", "=", _), ("id", "=", _))) if len(types) > 1:
                 return self._named(where, types, r)
@@ -56,19 +68,20 @@ class Compiler:
                 return self._has(type_, param, inner, r)
             case Of(wanted, inner):
                 kept = tuple(type_ for type_ in types if type_ in wanted)
-                if len(kept) == len(types):
-                    return self.test(inner, kept, r)
-                one_of = Sql(f"+{r}.type IN ({marks(kept)})", kept)
-                return join(" AND ", (one_of, self.test(inner, kept, r)), TRUE) if kept else FALSE
+                every = self._test(inner, kept, r)
+                return every if len(kept) == len(types) else self.of(kept, every, r)
 
-    def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
-        """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
+    def of(self, types: tuple[str, ...], every: Sql, r: str) -> Sql:
+        """A condition on `r` that holds for some types only."""
+        return join(" AND ", (Sql(f"+{r}.type IN ({marks(types)})", types), every), TRUE) if types else FALSE
+
+    def _source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
         match where:
             case And(parts):
                 types = narrowed(parts, types)
-                return next(filter(None, (self.source(part, types) for part in parts)), None)
+                return next(filter(None, (self._source(part, types) for part in parts)), None)
             case Or(parts):
-                sources = [self.source(part, types) for part in parts]
+                sources = [self._source(part, types) for part in parts]
                 if not sources or len(sources) > 300 or any(source is None for source in sources):
                     return None  # SQLite unites 500 SELECTs at most
                 return join(" UNION ALL ", (source for source in sources if source), FALSE, wrap=False)
@@ -82,7 +95,7 @@ class Compiler:
                 return self._has_source(type_, param, inner, types)
             case Of(wanted, inner):
                 kept = tuple(type_ for type_ in types if type_ in wanted)
-                return self.source(inner, kept) if kept else Sql("SELECT 0")
+                return self._source(inner, kept) if kept else Sql("SELECT 0")
 
     def _alias(self) -> str:
         return f"x{next(self._numbers)}"
@@ -161,7 +174,10 @@ class Compiler:
 
     def _chain(self, source: str, param: Param, type_: str, inner: Predicate, r: str) -> Sql:
         x, t = self._alias(), self._alias()
-        where = self.test(inner, (type_,), t)
+        if self._sets is not None and across(inner):
+            sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.rid={r}.rid AND {x}.k=? AND {x}.target IN "
+            return Sql(f"{sql}(SELECT h FROM {self._set(type_, inner)}))", (self.hasher.param(source, param.code),))
+        where = self._test(inner, (type_,), t)
         return Sql(
             f"EXISTS (SELECT 1 FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target WHERE {x}.rid={r}.rid "
             f"AND {x}.k=? AND {t}.type=? AND {t}.deleted=0 AND {where.text})",
@@ -169,13 +185,13 @@ class Compiler:
         )
 
     def _has(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
-        when = dated(inner) if param.code in HOME else None
+        when = dated(inner) if param.code in HOME and self._sets is None else None
         if when is None:
             return self._has_linked(type_, param, inner, r)
         # The dates of one patient are in order: most of what refers to the patient need not be looked at.
         x, t = self._alias(), self._alias()
         k, link = self.hasher.param(type_, when.code), self.hasher.param(type_, param.code)
-        where = self.test(inner, (type_,), t)
+        where = self._test(inner, (type_,), t)
         found = Sql(
             f"EXISTS (SELECT 1 FROM timeline {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
             f"AND {x}.home={r}.h AND {x}.low>=? AND {x}.low<=? AND {t}.deleted=0 "
@@ -190,12 +206,38 @@ class Compiler:
 
     def _has_linked(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
         x, t = self._alias(), self._alias()
-        where = self.test(inner, (type_,), t)
+        if self._sets is not None and across(inner):
+            sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.k=? AND {x}.target={r}.h AND {x}.rid IN "
+            return Sql(f"{sql}(SELECT rid FROM {self._set(type_, inner)}))", (self.hasher.param(type_, param.code),))
+        where = self._test(inner, (type_,), t)
         return Sql(
             f"EXISTS (SELECT 1 FROM link {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
             f"AND {x}.target={r}.h AND {t}.deleted=0 AND {where.text})",
             (self.hasher.param(type_, param.code), *where.args),
         )
+
+    def _flat(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
+        """A condition too deep for SQLite's parser: what it nests about other resources is found first, once for each
+        such set however often it is named, as a permit is."""
+        q, self._sets = self._alias(), {}
+        every = self._test(where, types, q)
+        sets, self._sets = self._sets.values(), None
+        if not sets:
+            return self._test(where, types, r)
+        named = join(", ", (Sql(f"{name}(h, rid) AS ({sql.text})", sql.args) for name, sql in sets), TRUE, wrap=False)
+        base = f"SELECT {q}.rid FROM resource {q} WHERE {q}.type IN ({marks(types)}) AND {q}.deleted=0"
+        sql = f"{r}.rid IN (WITH {named.text} {base} AND {every.text})"
+        return Sql(sql, (*named.args, *types, *every.args))
+
+    def _set(self, type_: str, inner: Predicate) -> str:
+        """The name of the set of the resources of `type_` that match `inner`."""
+        assert self._sets is not None
+        if (type_, inner) not in self._sets:
+            t = self._alias()
+            every = self._test(inner, (type_,), t)
+            sql = f"SELECT {t}.h, {t}.rid FROM resource {t} WHERE {t}.type=? AND {t}.deleted=0 AND {every.text}"
+            self._sets[type_, inner] = f"set{len(self._sets)}", Sql(sql, (type_, *every.args))
+        return self._sets[type_, inner][0]
 
     def _is_source(self, param: Param, tests: tuple[Test, ...], types: tuple[str, ...]) -> Sql | None:
         selects: list[Sql] = []
@@ -277,36 +319,14 @@ class Compiler:
         return Sql(sql, (*source.args, type_, *where.args))
 
 
-class Dated(NamedTuple):
-    """What a predicate says of the dates of whatever meets it: the parameter, the least and greatest low end, and, if
-    spans of more than a day may begin before that, where the earliest of them ends."""
-
-    code: str
-    low: int
-    high: int
-    end: int | None
-
-
-def dated(where: Predicate) -> Dated | None:
-    """The dates that `where` allows, if it says anything of them."""
-    match where:
-        case And(parts):
-            return next(filter(None, map(dated, parts)), None)
-        case Or(parts) if parts:
-            found = [one for part in parts if (one := dated(part)) is not None]
-            if len(found) < len(parts) or len({one.code for one in found}) > 1:
-                return None
-            ends = [one.end for one in found if one.end is not None]
-            low, high = min(one.low for one in found), max(one.high for one in found)
-            return Dated(found[0].code, low, high, min(ends) if ends else None)
-        case Is(param, tests) if param.kind == "date" and tests and tests[0][1] != "in":
-            lows = [value for field, op, value in tests if field == "low" and op in (">", ">=", "=")]
-            ends = [value for field, op, value in tests if field == "high" and op in (">", ">=", "=")]
-            highs = [value for _, op, value in tests if op in ("<", "<=", "=")]
-            if not lows and ends:
-                return Dated(param.code, max(ends) - DAY, min(highs, default=LAST), max(ends))
-            return Dated(param.code, max(lows, default=-LAST), min(highs, default=LAST), None)
-    return None
+def depth(sql: str) -> int:
+    """How deep brackets are nested."""
+    deepest = level = 0
+    for piece in sql.split("(")[1:]:
+        level += 1
+        deepest = max(deepest, level)
+        level -= piece.count(")")
+    return deepest
 
 
 def narrowed(parts: Iterable[Predicate], types: tuple[str, ...]) -> tuple[str, ...]:
