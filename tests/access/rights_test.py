@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from fhir_server.auth.bearer import bearer
 from fhir_server.auth.records import Authorization
 from fhir_server.auth.tokens import authorize, issue
 from tests.auth.door import Door, smart
@@ -318,3 +319,30 @@ def test_a_withdrawn_token_is_dead_within_a_second(desk: Desk) -> None:
     desk.run(revoke(desk.server, id))
     time.sleep(1.0)
     assert somebody("GET", "Patient/eve").status_code == 401
+
+
+def test_a_job_that_another_process_goes_on_with_keeps_its_callers_rights(desk: Desk) -> None:
+    from fhir_server.interactions import job_run, jobs
+    from fhir_server.interactions.ask import Ask
+    from fhir_server.rest.routes import ENTRY_SHAPES
+
+    app = desk.as_("patient/*.cruds", patient="eve")
+    caller = desk.run(bearer(desk.server, {b"authorization": app.header["authorization"].encode()}, "transaction"))
+    entries = [{"resource": observation("x", "ada"), "request": {"method": "POST", "url": "Observation"}}]
+    given = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+    def dies(*_: object) -> None:
+        return None
+
+    async def begun() -> str:
+        start, jobs.start = jobs.start, dies  # type: ignore[assignment]
+        try:
+            answer = await jobs.accept(desk.server, caller, Ask(resource=given, later=True), ENTRY_SHAPES)
+        finally:
+            jobs.start = start
+        return dict(answer.headers)["Content-Location"].rpartition("/")[2]
+
+    id = desk.run(begun())
+    desk.run(job_run._run(desk.server, None, id, ENTRY_SHAPES))
+    assert app("GET", f"_async/{id}").status_code == 403
+    assert desk.as_("patient/*.cruds", patient="ada")("GET", f"_async/{id}").status_code == 404
