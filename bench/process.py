@@ -53,6 +53,7 @@ def running(command: list[str], path: str, environ: dict[str, str] | None = None
 
 def fhir_server(store: str, **settings: str) -> contextlib.AbstractContextManager[Running]:
     """`fhir-server serve` on a store; settings as FHIR_SERVER_* names in lower case."""
+    settings = {"auth": "open", **settings}
     environ = {f"FHIR_SERVER_{name.upper()}": value for name, value in settings.items()}
     return running([sys.executable, "-m", "fhir_server.cli", "serve", "--store", store], "/healthz", environ)
 

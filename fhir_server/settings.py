@@ -24,7 +24,7 @@ class Settings:
         "sqlite:///data/fhir.db", "Where resources live: `sqlite:///PATH` or `mongodb://HOST/DATABASE`."
     )
     auth: str = _setting(
-        "open",
+        "smart",
         "`smart`: callers show an access token. `open`: every caller is the operator; allowed on a loopback host only.",
     )
     workers: int = _setting(1, "Number of server processes.")

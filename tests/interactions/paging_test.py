@@ -169,7 +169,7 @@ def test_a_token_holds_nothing_readable(next_link: str) -> None:
 
 def test_a_token_is_good_in_every_process_and_after_a_restart(client: Client, next_link: str, store_url: str) -> None:
     for _ in range(2):
-        other = Client(Settings(store=store_url, base_url=BASE, access_log=False))
+        other = Client(Settings(store=store_url, base_url=BASE, auth="open", access_log=False))
         page = follow(other, next_link)
         other.close()
         assert (page["total"], page["entry"][0]["resource"]["name"][0]["family"]) == (3, "Quittenbaum")

@@ -44,7 +44,7 @@ PLAUSIBLE = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """One empty server for all tests of this module that do not look at what the others leave."""
     folder: Path = tmp_path_factory.mktemp("capability")
-    opened = Client(Settings(store=f"sqlite:///{folder / 'fhir.db'}", base_url=BASE, access_log=False))
+    opened = Client(Settings(store=f"sqlite:///{folder / 'fhir.db'}", base_url=BASE, auth="open", access_log=False))
     yield opened
     opened.close()
 
