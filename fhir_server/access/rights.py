@@ -12,11 +12,22 @@ from fhir_server.access.compartment import SHARED, Patients, belonging, of_one, 
 from fhir_server.access.grant import Grant
 from fhir_server.access.scopes import Scope, read_scope
 from fhir_server.fhir.definitions import Definitions
+from fhir_server.search.index import SECURITY_CONTEXT
 from fhir_server.search.parse import parse_search
-from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, And, Has, Is, Or, Predicate
+from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, And, Chain, Has, Is, Or, Predicate
 
 # Roles of backend services that see every patient's record; the others see what is written for them below.
 TRUSTED = frozenset({"ehr", "laboratory", "operator"})
+# What a Binary may be the content of: its securityContext decides who reads it. https://hl7.org/fhir/R4/binary.html#security
+CONTEXTS = (
+    "Patient",
+    "DocumentReference",
+    "DiagnosticReport",
+    "Media",
+    "Observation",
+    "Consent",
+    "QuestionnaireResponse",
+)
 # Statuses under which a member of a care team, or of an encounter, is tied to the patient.
 CARING = "proposed,active"
 OPEN = "planned,arrived,triaged,in-progress,onleave"
@@ -51,6 +62,13 @@ def caller_of(definitions: Definitions, grant: Grant) -> Caller:
 
 def _permit(definitions: Definitions, grant: Grant, scopes: list[Scope], type: str, letter: str) -> Predicate:
     found: dict[Predicate, None] = {}
+    if (
+        type == "Binary"
+        and letter == "r"
+        and any(scope.type in ("*", type) and "r" in scope.letters for scope in scopes)
+    ):
+        permits = ((one, _permit(definitions, grant, scopes, one, letter)) for one in CONTEXTS)
+        found |= {Chain(SECURITY_CONTEXT, one, permit): None for one, permit in permits if permit != NOTHING}
     for scope in scopes:
         if letter in scope.letters and scope.type in ("*", type):
             allowed = _context(definitions, grant, scope.context, type, letter)

@@ -22,6 +22,8 @@ from fhir_server.search.predicate import Entry, Param
 from fhir_server.search.words import entry as words_entry
 from fhir_server.search.words import line
 
+# Binary.securityContext, which no search parameter of R4 names: whose Binary it is (access/rights.py).
+SECURITY_CONTEXT = Param("securityContext", "reference")
 LATITUDE, LONGITUDE = Param("near:latitude", "number"), Param("near:longitude", "number")
 
 
@@ -137,6 +139,9 @@ def _guarded(test: Callable[[Any], bool], action: Action) -> Action:
 def _plan(type: str, definitions: Definitions, base: str) -> Action:
     root = _Node()
     skipped = aliases(definitions, type)
+    context = values("reference", "Reference", None, base)
+    if type == "Binary" and context is not None:
+        root.at((Key("securityContext"),)).actions.append(_entries(SECURITY_CONTEXT, context))
     for code, param in definitions.search[type].items():
         if code in ("_id", "_lastUpdated") or not param.expression:
             continue

@@ -346,3 +346,21 @@ def test_a_job_that_another_process_goes_on_with_keeps_its_callers_rights(desk: 
     desk.run(job_run._run(desk.server, None, id, ENTRY_SHAPES))
     assert app("GET", f"_async/{id}").status_code == 403
     assert desk.as_("patient/*.cruds", patient="ada")("GET", f"_async/{id}").status_code == 404
+
+
+def test_a_binary_is_read_by_who_may_read_its_context(desk: Desk) -> None:
+    ehr = desk.as_("system/*.cruds", role="ehr")
+    for id, context in (("own", "Patient/eve"), ("lab", "Observation/e1"), ("others", "Observation/a1"), ("none", "")):
+        body: dict[str, Any] = {"resourceType": "Binary", "id": id, "contentType": "text/plain", "data": "eA=="}
+        body |= {"securityContext": {"reference": context}} if context else {}
+        assert ehr("PUT", f"Binary/{id}", body).status_code == 201
+    app = desk.as_("patient/*.rs", patient="eve")
+    for headers in ({}, {"accept": "text/plain"}):
+        answers = {
+            id: app("GET", f"Binary/{id}", headers=headers).status_code for id in ("own", "lab", "others", "none")
+        }
+        assert answers == {"own": 200, "lab": 200, "others": 404, "none": 404}
+    only = desk.as_("patient/Binary.rs patient/Patient.rs", patient="eve")
+    assert only("GET", "Binary/own").status_code == 200
+    assert only("GET", "Binary/lab").status_code == 404, "the Observation is not within the scopes"
+    assert desk.as_("patient/Patient.rs", patient="eve")("GET", "Binary/own").status_code == 403
