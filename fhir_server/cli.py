@@ -1,4 +1,4 @@
-"""The command line as one table, from serve to token. What a command does is in commands/<name>.py."""
+"""The command line as one table. What a command does is in commands/<name>.py."""
 
 import argparse
 import dataclasses
@@ -58,6 +58,24 @@ COMMANDS = {
             ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson"}),
             ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
             ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
+        ),
+        ("store",),
+    ),
+    "user": Command(
+        "Add, list or disable the people who may sign in.",
+        "fhir-server user add anna --fhir-user Patient/1 --store sqlite:///data/fhir.db",
+        (
+            ("action", {"choices": ("add", "list", "disable"), "help": "what to do"}),
+            ("name", {"nargs": "?", "metavar": "NAME", "help": "with which the person signs in"}),
+            (
+                "--fhir-user",
+                {"metavar": "TYPE/ID", "help": "who it is: a Patient, Practitioner or RelatedPerson in the store"},
+            ),
+            ("--shown", {"metavar": "TEXT", "help": "the person's name on pages; default: NAME"}),
+            (
+                "--password-stdin",
+                {"action": "store_true", "help": "read the password from standard input; else a fresh one is printed"},
+            ),
         ),
         ("store",),
     ),

@@ -138,7 +138,15 @@ def from_environ(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 # Variables with our prefix that steer the tests and measurements, not the server.
-OTHER_VARIABLES = frozenset({"FHIR_SERVER_SHARED_DATA", "FHIR_SERVER_REQUIRE_MONGOD", "FHIR_SERVER_DEEP_TESTS"})
+OTHER_VARIABLES = frozenset(
+    {
+        "FHIR_SERVER_SHARED_DATA",
+        "FHIR_SERVER_REQUIRE_MONGOD",
+        "FHIR_SERVER_REQUIRE_CHROMIUM",
+        "FHIR_SERVER_PICTURES",
+        "FHIR_SERVER_DEEP_TESTS",
+    }
+)
 
 
 def _read(item: "Field[Any]", name: str, text: str) -> Any:

@@ -19,7 +19,7 @@ ANYONE = frozenset(
         "/fhir/.well-known/smart-configuration",
         "/auth/.well-known/openid-configuration",
         "/auth/jwks",
-        "/auth/style",
+        "/auth/style.json",
         "/fhir/metadata",
     }
 )

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from fhir_server.auth.records import Authorization
-from fhir_server.auth.tokens import revoke_token, token_of
+from fhir_server.auth.refresh import living
+from fhir_server.auth.tokens import revoke, revoke_token, token_of
 from fhir_server.server import Server
 
 
@@ -25,10 +26,17 @@ async def access_token(server: Server, token: str) -> Held | None:
     return Held(found[1], found[0].scopes, found[0].expires, lambda: revoke_token(server, token))
 
 
+async def refresh_token(server: Server, token: str) -> Held | None:
+    """A refresh token: with it go all access tokens of its authorization."""
+    found = await living(server, token)
+    if found is None:
+        return None
+    refresh, made = found
+    return Held(made, refresh.scopes, refresh.expires, lambda: revoke(server, refresh.authorization))
+
+
 # Every kind of token, each asked in turn.
-KINDS: tuple[Callable[[Server, str], Awaitable[Held | None]], ...] = (
-    access_token,
-)  # fmt: skip
+KINDS: tuple[Callable[[Server, str], Awaitable[Held | None]], ...] = (access_token, refresh_token)
 
 
 async def held(server: Server, token: str) -> Held | None:

@@ -62,6 +62,7 @@ class Authorization(msgspec.Struct, frozen=True, kw_only=True):
     study: str = ""
     emergency: str = ""
     nonce: str = ""
+    session: str = ""  # id of the session with which it ends; "" if it goes on without the person
     made: int = 0
     expires: int = 0
 

@@ -5,6 +5,7 @@ from starlette.routing import Route
 from fhir_server.auth.discovery import openid, smart
 from fhir_server.auth.endpoints import introspect, jwks, revoke, token
 from fhir_server.auth.errors import answering
+from fhir_server.auth.page_routes import PAGES
 from fhir_server.auth.registration import register_itself
 
 ROUTES: tuple[Route, ...] = (
@@ -17,4 +18,5 @@ ROUTES: tuple[Route, ...] = (
     Route("/auth/introspect", answering(introspect), methods=["POST"]),
     Route("/auth/revoke", answering(revoke), methods=["POST"]),
     Route("/auth/register", answering(register_itself), methods=["POST"]),
+    *PAGES,
 )
