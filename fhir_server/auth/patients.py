@@ -70,7 +70,8 @@ async def found(server: Server, user: User, name: str, born: str) -> tuple[list[
     pairs += [("birthdate", born)] if born else []
     pairs.append(("_sort", "family"))
     search = await parsed(server, caller, server.store.search, "Patient", tuple(pairs), False, server.clock())
-    page = await server.store.search(Query(("Patient",), restrict(search.where, caller, ("Patient",)), search.sort, MOST))
+    where = restrict(search.where, caller, ("Patient",))
+    page = await server.store.search(Query(("Patient",), where, search.sort, MOST))
     return [_choice(decode(row.body)) for row in page.rows], page.next is not None
 
 
