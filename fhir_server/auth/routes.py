@@ -3,6 +3,7 @@
 from starlette.routing import Route
 
 from fhir_server.auth.discovery import openid, smart
+from fhir_server.auth.emergency import emergency
 from fhir_server.auth.endpoints import introspect, jwks, revoke, token
 from fhir_server.auth.errors import answering
 from fhir_server.auth.page_routes import PAGES
@@ -18,5 +19,6 @@ ROUTES: tuple[Route, ...] = (
     Route("/auth/introspect", answering(introspect), methods=["POST"]),
     Route("/auth/revoke", answering(revoke), methods=["POST"]),
     Route("/auth/register", answering(register_itself), methods=["POST"]),
+    Route("/auth/emergency", answering(emergency), methods=["POST"]),
     *PAGES,
 )

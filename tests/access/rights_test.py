@@ -165,6 +165,45 @@ def test_people_see_the_patients_they_are_tied_to(desk: Desk, user: str, expecte
     assert somebody.sees("Observation?subject:Patient.name:contains=b") == (of["bob"] if "bob" in expected else set())
 
 
+def test_a_clinician_breaks_the_glass_with_a_reason(desk: Desk) -> None:
+    doctor = desk.as_("user/Patient.cruds user/Observation.rs openid", user="Practitioner/other")
+    assert doctor.sees("Patient") == set()
+    asked = doctor("POST", "/auth/emergency", data={"reason": "Unconscious, nobody to ask"})
+    assert asked.status_code == 200, asked.text
+    told = asked.json()
+    assert told["scope"] == "user/Patient.rs user/Observation.rs"
+    assert told["expires_in"] == 900
+    broken = Somebody(desk, told["access_token"])
+    assert broken.sees("Patient") == {"eve", "ada", "bob"}
+    assert broken("GET", "Observation/b1").status_code == 200
+    assert broken("GET", "Encounter").status_code == 403, "not within the scopes of the first token"
+    assert broken("PUT", "Patient/eve", patient("eve")).status_code == 403
+    again = broken("POST", "/auth/emergency", data={"reason": "and a little longer"})
+    assert again.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("scopes", "who", "form", "status", "error"),
+    [
+        ("user/*.rs", {"user": "Practitioner/other"}, {"reason": "because"}, 400, "invalid_request"),
+        ("user/*.rs", {"user": "Practitioner/other"}, {}, 400, "invalid_request"),
+        ("user/*.rs", {"user": "Practitioner/other"}, {"reason": "x" * 501}, 400, "invalid_request"),
+        ("user/*.rs", {"user": "Patient/eve"}, {"reason": "I want to see it all"}, 403, "access_denied"),
+        ("user/*.rs", {"user": "RelatedPerson/mother"}, {"reason": "I want to see it all"}, 403, "access_denied"),
+        ("system/*.rs", {"role": "ehr"}, {"reason": "I want to see it all"}, 403, "access_denied"),
+        ("user/*.cud", {"user": "Practitioner/other"}, {"reason": "I want to see it all"}, 403, "access_denied"),
+        ("patient/*.rs", {"user": "Practitioner/other", "patient": "eve"}, {"reason": "no scope of the user"}, 403,
+         "access_denied"),
+    ],
+)  # fmt: skip
+def test_nobody_else_does_and_not_without(
+    desk: Desk, scopes: str, who: dict[str, str], form: dict[str, str], status: int, error: str
+) -> None:
+    answer = desk.as_(scopes, **who)("POST", "/auth/emergency", data=form)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert desk("POST", "/auth/emergency", data={"reason": "without any token"}).status_code == 401
+
+
 def test_breaking_the_glass_opens_reading_only(desk: Desk) -> None:
     doctor = desk.as_("user/*.cruds", user="Practitioner/other", emergency="unconscious, no record at hand")
     assert doctor.sees("Patient") == {"eve", "ada", "bob"}
