@@ -1,4 +1,4 @@
-"""Breaking the glass: a clinician who has to see a patient now gives a reason, for a short token that reads all records.
+"""Breaking the glass: a clinician who must see a patient now gives a reason, for a short token that reads all records.
 
 The token is marked: what is read with it is audited as an emergency, with the reason. It is asked for with a token of
 the clinician's own, through the same app, and cannot be renewed. https://profiles.ihe.net/ITI/BALP/
