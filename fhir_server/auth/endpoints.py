@@ -13,6 +13,7 @@ from fhir_server.auth.grants import GRANTS
 from fhir_server.auth.held import Held, held
 from fhir_server.auth.keys import CACHED, published
 from fhir_server.auth.records import Client
+from fhir_server.auth.refresh import named
 from fhir_server.auth.tokens import grant_of, subject
 from fhir_server.server import Server
 
@@ -27,7 +28,9 @@ async def token(server: Server, request: Request) -> Response:
     who = limits.address(request)
     limits.count(server, who)
     try:
-        client = await authenticate(server, raw_headers(request), form)
+        headers = raw_headers(request)
+        form = await named(server, headers, form)
+        client = await authenticate(server, headers, form)
         limits.count(server, f"client/{client.id}")
         return json(await grant(server, client, form))
     except OAuthError:

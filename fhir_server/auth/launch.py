@@ -43,8 +43,8 @@ async def launch(server: Server, request: Request) -> Response:
     if grant is None:
         told = {"WWW-Authenticate": "Bearer" + (' error="invalid_token"' if token else "")}
         raise OAuthError(401, "invalid_token", "Show an access token of the EHR's own as Bearer.", told)
-    if grant.role != "ehr" or grant.user:
-        raise OAuthError(403, "access_denied", "Only a client registered with the role ehr launches apps.")
+    if grant.role not in ("ehr", "operator") or grant.user:
+        raise OAuthError(403, "access_denied", "Apps are launched by a client with the role ehr or operator.")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise invalid_request("The body must be application/json.")
     try:

@@ -84,6 +84,18 @@ async def renew(server: Server, client: Client, form: Mapping[str, str]) -> dict
     return answer | {"refresh_token": await given(server, id, authorization, refresh.context)}
 
 
+async def named(server: Server, headers: Mapping[bytes, bytes], form: dict[str, str]) -> dict[str, str]:
+    """The form with the client_id that its refresh token is of, if it says nothing of who asks.
+
+    npm's `fhirclient` leaves it out. A public client proves nothing by its id; any other still has to authenticate.
+    """
+    silent = not {"client_id", "client_assertion"} & form.keys() and b"authorization" not in headers
+    if form.get("grant_type") != "refresh_token" or not silent:
+        return form
+    found = await load(server.store, f"refresh/{digest(form.get('refresh_token', ''))}", Refresh)
+    return form | {"client_id": found[0].client} if found else form
+
+
 async def living(server: Server, token: str) -> tuple[Refresh, Authorization] | None:
     """The records of a refresh token that could be used now, for introspection and revocation."""
     found = await load(server.store, f"refresh/{digest(token)}", Refresh)

@@ -8,7 +8,10 @@ import pytest
 from fhir_server.settings import Settings
 from tests.auth.door import BASE, Door
 from tests.auth.person import Person, fill
+from tests.auth.walk import app, browser, page, record_server
 from tests.client import Client
+
+__all__ = ["app", "browser", "page", "record_server"]
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ def test_who_may_not_launch(visitor: Person) -> None:
     assert status({"authorization": f"Bearer {app}"})[0] == 403
     assert status({"authorization": f"Bearer {token(visitor, role='laboratory')}"})[0] == 403
     assert status({"authorization": f"Bearer {token(visitor, user='Practitioner/doc')}"})[0] == 403
+    assert status({"authorization": f"Bearer {token(visitor, role='operator')}"})[0] == 201
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from fhir_server.auth import refresh
+from fhir_server.auth.clients import register
 from fhir_server.server import Server
-from tests.auth.person import Person, living
+from tests.auth.person import APP, Person, living
 
 ALL = "launch/patient openid fhirUser offline_access patient/*.rs"
 DAY = 24 * 3600
@@ -164,3 +166,22 @@ def test_revoking_a_refresh_token_ends_its_access_tokens(visitor: Person) -> Non
         assert visitor.client.run(visitor.http.post("/auth/revoke", data=form)).status_code == 200
         assert living(visitor, body["access_token"]) == lives
     assert error(visitor, body["refresh_token"]) == "invalid_grant"
+
+
+def test_a_public_client_may_leave_its_id_to_the_token(visitor: Person) -> None:
+    form = {"grant_type": "refresh_token", "refresh_token": first(visitor)}
+    assert visitor.client.run(visitor.http.post("/auth/token", data=form)).status_code == 200
+    nobody = visitor.client.run(visitor.http.post("/auth/token", data=form | {"refresh_token": "nothing"}))
+    assert (nobody.status_code, nobody.json()["error"]) == (401, "invalid_client")
+
+
+def test_a_client_with_a_secret_may_not(visitor: Person) -> None:
+    secret = visitor.client.run(
+        register(visitor.client.app.endpoint.server, replace_fields(APP, id="kept", kind="symmetric"))
+    )
+    code = visitor.code(client_id="kept")
+    token = visitor.redeem(code, client_id="kept", client_secret=secret).json()["refresh_token"]
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    answer = visitor.client.run(visitor.http.post("/auth/token", data=form))
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert visitor.refresh(token, client_id="kept", client_secret=secret).status_code == 200

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tests.conformance.app_rows import APPS
 from tests.conformance.http_rows import HTTP
 from tests.conformance.row import Row
 from tests.conformance.search_rows import SEARCH
@@ -13,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 PARTS: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
     "[Search](https://hl7.org/fhir/R4/search.html)": SEARCH,
     "[HTTP](https://hl7.org/fhir/R4/http.html)": HTTP,
-    "[SMART App Launch](https://hl7.org/fhir/smart-app-launch/)": SMART,
+    "[SMART App Launch](https://hl7.org/fhir/smart-app-launch/)": {**SMART, **APPS},
     "Suites": SUITES,
 }
 HEAD = """\
