@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.admission import Admission
+from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
 from fhir_server.fhir.capability import capability_statement
@@ -36,10 +37,10 @@ def create_app(settings: Settings) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as server, working(server, ENTRY_SHAPES):
-            endpoint.server = server
+        async with open_server(settings) as server, working(server, ENTRY_SHAPES), auditing(server) as journal:
+            endpoint.server, endpoint.journal = server, journal
             yield
-        endpoint.server = None
+        endpoint.server = endpoint.journal = None
 
     return Application(endpoint, settings.access_log, lifespan, settings.auth == "smart")
 

@@ -2,6 +2,7 @@
 
 from starlette.routing import Route
 
+from fhir_server.auth.audited import audited
 from fhir_server.auth.discovery import openid, smart
 from fhir_server.auth.emergency import emergency
 from fhir_server.auth.endpoints import introspect, jwks, revoke, token
@@ -15,10 +16,10 @@ ROUTES: tuple[Route, ...] = (
     Route("/.well-known/openid-configuration", answering(openid)),
     Route("/auth/.well-known/openid-configuration", answering(openid)),
     Route("/auth/jwks", answering(jwks)),
-    Route("/auth/token", answering(token), methods=["POST"]),
-    Route("/auth/introspect", answering(introspect), methods=["POST"]),
-    Route("/auth/revoke", answering(revoke), methods=["POST"]),
-    Route("/auth/register", answering(register_itself), methods=["POST"]),
-    Route("/auth/emergency", answering(emergency), methods=["POST"]),
+    Route("/auth/token", audited(answering(token)), methods=["POST"]),
+    Route("/auth/introspect", audited(answering(introspect)), methods=["POST"]),
+    Route("/auth/revoke", audited(answering(revoke)), methods=["POST"]),
+    Route("/auth/register", audited(answering(register_itself)), methods=["POST"]),
+    Route("/auth/emergency", audited(answering(emergency)), methods=["POST"]),
     *PAGES,
 )

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from fhir_server.access import Caller
+from fhir_server.fhir.capability import IMMUTABLE
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import conditional_delete, delete
 from fhir_server.interactions.history import history
-from fhir_server.interactions.may import require
+from fhir_server.interactions.may import immutable, require
 from fhir_server.interactions.patch import conditional_patch, patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -40,7 +41,11 @@ class Interaction(NamedTuple):
         return await self.act(server, caller, ask)
 
     def require(self, caller: Caller, ask: Ask) -> None:
-        """Raise FhirError 403 unless the caller has the rights; criteria are a search, else they were an oracle."""
+        """Raise FhirError 403 unless the caller has the rights; criteria are a search, else they were an oracle. 405
+        for a change of what nobody changes; but where everyone is let in, a copy of it is restored under its id."""
+        restores = self.name == "update" and caller.free
+        if ask.type in IMMUTABLE and self.needs in ("u", "d") and not restores:
+            raise immutable(ask.type)
         conditional = ask.if_none_exist is not None or (self.needs in ("u", "d") and not ask.id)
         require(caller, ask.type, self.needs + "s" if conditional else self.needs)
 

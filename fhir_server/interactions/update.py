@@ -3,11 +3,13 @@
 from typing import Any
 
 from fhir_server.access import Caller, transact
+from fhir_server.fhir.capability import IMMUTABLE
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import criteria, one
 from fhir_server.interactions.draft import Draft, change, draft, require_resource
+from fhir_server.interactions.may import immutable
 from fhir_server.interactions.preconditions import require_match, require_none
 from fhir_server.interactions.visible import overwritten
 from fhir_server.server import Server
@@ -69,6 +71,8 @@ async def apply(
     """Write the draft as the next version of `id` if the conditions (If-Match, If-None-Match) hold. `ours`: the server
     drew the id, so there is nothing before it."""
     before = None if ours else await overwritten(tx, caller, made.type, id)
+    if before is not None and made.type in IMMUTABLE:
+        raise immutable(made.type)
     require_match(conditions.if_match, before)
     require_none(conditions.if_none_match, before)
     version, updated = (1, now) if before is None else (before.version + 1, max(now, before.updated))

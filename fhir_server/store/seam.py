@@ -167,6 +167,10 @@ class Store(Protocol):
         """The value and its version; None if absent or expired."""
         ...
 
+    async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
+        """The first `count` keys that begin with `prefix`, in order, and their values; none that has expired."""
+        ...
+
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """Write if the current version is `version` (0: absent); False if it is not."""
         ...

@@ -425,6 +425,17 @@ async def test_a_failed_work_takes_nothing_with_it_from_its_neighbours(store: St
     assert len(await ids(store, where)) == 5
 
 
+async def test_state_is_listed_by_prefix_in_order(store: Store) -> None:
+    for key in ("p/b", "p/a/2", "p/a/10", "p/\u00e9", "p", "p0", "o/z", "q"):
+        await store.put_state(key, key.encode(), 0)
+    await store.put_state("p/gone", b"1", 0, expires=1)
+    await store.put_state("p/later", b"1", 0, expires=2**60)
+    keys = [key for key, _ in await store.list_state("p/", 100)]
+    assert keys == ["p/a/10", "p/a/2", "p/b", "p/later", "p/\u00e9"]
+    assert await store.list_state("p/", 2) == [("p/a/10", b"p/a/10"), ("p/a/2", b"p/a/2")]
+    assert await store.list_state("none/", 5) == []
+
+
 async def expunge(store: Store, *resources: tuple[str, str]) -> int:
     async def work(tx: Tx) -> int:
         return await tx.expunge(resources, 9_000)
@@ -439,6 +450,7 @@ async def test_what_is_expunged_has_never_been(store: Store) -> None:
     await store.put_state("cursor/Observation/a", b"1", 0)
     await store.put_state("job", b'{"of":"http://x/fhir/Observation/a"}', 0)
     await store.put_state("other", b'{"of":"Observation/ab"}', 0)
+    await store.put_state("audit/process/1", b"Observation/a", 0)
     before = [position async for position, _ in store.changes(None)]
     assert await expunge(store, ("Observation", "a"), ("Observation", "never")) == 2
     assert await store.read("Observation", "a", EVERYTHING) is None
@@ -451,6 +463,7 @@ async def test_what_is_expunged_has_never_been(store: Store) -> None:
     assert await store.get_state("cursor/Observation/a") is None
     assert await store.get_state("job") is None
     assert await store.get_state("other") is not None
+    assert await store.get_state("audit/process/1") is not None, "the journal of accesses stays"
     assert [row.id async for _, row in store.changes(None)] == ["b"]
     assert [row async for _, row in store.changes(before[-1])] == []
     await write(store, change("c"))

@@ -94,6 +94,11 @@ class MongoStore:
         async with answering():
             return await state.get_state(self.database, key)
 
+    async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
+        """See seam.Store."""
+        async with answering():
+            return await state.list_state(self.database, prefix, count)
+
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """See seam.Store."""
         async with answering():

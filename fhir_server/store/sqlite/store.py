@@ -236,6 +236,10 @@ class SqliteStore:
         with guarded(self._path):
             return history.get_state(self._point, key)
 
+    async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
+        """The first keys that begin with `prefix`, with their values."""
+        return await self._reading(lambda connection: history.list_state(connection, prefix, count))
+
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """Write if the current version is `version`."""
 
