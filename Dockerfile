@@ -18,5 +18,6 @@ ENV PATH=/opt/fhir-server/bin:$PATH PYTHONUNBUFFERED=1 \
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=2)"]
-# `--auth open` lets every caller in and is served on loopback only: run with `--network host` (compose.yaml does).
-CMD ["fhir-server", "serve", "--host", "127.0.0.1", "--port", "8080"]
+# Tokens must not travel in the clear: put TLS before the server, and say with FHIR_SERVER_BASE_URL=https://... and
+# FHIR_SERVER_HOST=0.0.0.0 where it is. Without them it listens on loopback: run with `--network host`.
+CMD ["fhir-server", "serve"]

@@ -7,13 +7,14 @@ PATIENTS ?= 200
 HOST ?= 127.0.0.1
 PORT ?= 8080
 JOBS ?= 2
+AUTH ?= smart
 SERVER := $(BIN)/fhir-server
 
 .PHONY: run test test-deep lint types format bench clean
 
 run: data/.loaded
-	@$(BIN)/python -m examples.welcome --host $(HOST) --port $(PORT) --store $(STORE)
-	@$(SERVER) serve --host $(HOST) --port $(PORT) --store $(STORE)
+	@$(BIN)/python -m examples.welcome --host $(HOST) --port $(PORT) --store $(STORE) --auth $(AUTH)
+	@$(SERVER) serve --host $(HOST) --port $(PORT) --store $(STORE) --auth $(AUTH)
 
 test: lint types $(VENV)/.test
 	$(BIN)/pytest -n $(JOBS)

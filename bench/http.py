@@ -79,20 +79,21 @@ class Client(asyncio.Protocol):
         self.transport.write(next(self.requests))
 
 
-def request(method: str, url: str, body: bytes = b"") -> bytes:
-    """The bytes of one HTTP/1.1 request with a FHIR body."""
+def request(method: str, url: str, body: bytes = b"", kind: str = "application/fhir+json", header: str = "") -> bytes:
+    """The bytes of one HTTP/1.1 request with a body of a kind, and one more header (`Name: value`) if there is one."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/fhir+json\r\n"
+    head += f"{header}\r\n" if header else ""
     if body:
-        head += f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n"
+        head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
 
 
-async def run(method: str, urls: list[str], body: bytes, clients: int, seconds: float) -> dict[str, float | str]:
-    """Requests per second, latencies in ms and failures of `clients` connections that ask for `urls` in turn."""
-    parts = urlsplit(urls[0])
-    turn = itertools.cycle([request(method, url, body) for url in urls])
+async def run(url: str, requests: list[bytes], clients: int, seconds: float) -> dict[str, float | str]:
+    """Requests per second, latencies in ms and failures of `clients` connections that send `requests` in turn."""
+    parts = urlsplit(url)
+    turn = itertools.cycle(requests)
 
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -120,13 +121,19 @@ def main() -> None:
     parser.add_argument("method")
     parser.add_argument("url", help="a URL, or @FILE with one URL per line, asked for in turn")
     parser.add_argument("--body", type=Path, help="file with the body of every request")
+    parser.add_argument("--forms", type=Path, help="file with one form per line, sent in turn instead of a body")
+    parser.add_argument("--header", default="", help="one more header of every request, as `Name: value`")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5)
     args = parser.parse_args()
     urls = Path(args.url[1:]).read_text().split() if args.url.startswith("@") else [args.url]
     body = args.body.read_bytes() if args.body else b""
+    requests = [request(args.method, url, body, header=args.header) for url in urls]
+    if args.forms:
+        forms = args.forms.read_bytes().split()
+        requests = [request(args.method, urls[0], form, "application/x-www-form-urlencoded") for form in forms]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(runner.run(run(args.method, urls, body, args.clients, args.seconds)), sys.stdout)
+        json.dump(runner.run(run(urls[0], requests, args.clients, args.seconds)), sys.stdout)
 
 
 if __name__ == "__main__":

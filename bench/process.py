@@ -53,6 +53,7 @@ def running(command: list[str], path: str, environ: dict[str, str] | None = None
 
 def fhir_server(store: str, **settings: str) -> contextlib.AbstractContextManager[Running]:
     """`fhir-server serve` on a store; settings as FHIR_SERVER_* names in lower case."""
+    settings = {"auth": "open", **settings}
     environ = {f"FHIR_SERVER_{name.upper()}": value for name, value in settings.items()}
     return running([sys.executable, "-m", "fhir_server.cli", "serve", "--store", store], "/healthz", environ)
 
@@ -69,10 +70,21 @@ def resident_mb(pid: int) -> float:
     return int(found[1]) / 1000 if found else 0.0
 
 
-def ask(method: str, url: str, *, body: Path | None = None, clients: int = 16, seconds: float = 4) -> dict[str, Any]:
+def ask(
+    method: str,
+    url: str,
+    *,
+    body: Path | None = None,
+    forms: Path | None = None,
+    header: str = "",
+    clients: int = 16,
+    seconds: float = 4,
+) -> dict[str, Any]:
     """Run the load generator (bench/http.py) in its own process; returns what it printed."""
     command = [sys.executable, "-m", "bench.http", method, url, "--clients", str(clients), "--seconds", str(seconds)]
     command += ["--body", str(body)] if body else []
+    command += ["--forms", str(forms)] if forms else []
+    command += ["--header", header] if header else []
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=seconds + 60)
     found: dict[str, Any] = json.loads(run.stdout)
     if found["failed"]:

@@ -5,6 +5,7 @@ import asyncio
 from dataclasses import replace
 
 from fhir_server.app import open_server
+from fhir_server.commands.token import new_token
 from fhir_server.fhir.codec import decode
 from fhir_server.search.parse import parse_search
 from fhir_server.search.predicate import EVERYTHING
@@ -12,6 +13,7 @@ from fhir_server.server import Server
 from fhir_server.settings import from_environ
 from fhir_server.store.seam import Query
 
+LIFETIME = 86_400  # seconds of the token that is shown
 SHOWN = ("Patient", "Condition", "Specimen", "Observation", "Consent", "ResearchStudy", "ResearchSubject")
 
 
@@ -34,26 +36,30 @@ async def candidate(server: Server) -> tuple[str, str]:
     return subject["individual"]["reference"], subject["study"]["reference"]
 
 
-def calls(base: str, patient: str, study: str) -> list[str]:
+def calls(base: str, patient: str, study: str, header: str) -> list[str]:
     """curl lines, from the simple to the particular."""
-    lines = [f"curl -s '{base}/metadata'", f"curl -s '{base}/Patient?_count=3'"]
+    asked = ["Patient?_count=3"]
     if patient:
         name = patient.split("/")[1]
-        lines += [
-            f"curl -s '{base}/{patient}'",
-            f"curl -s '{base}/Observation?patient={name}&_sort=-date&_count=5'",
-            f"curl -s '{base}/ResearchSubject?patient={name}&status=candidate&_include=ResearchSubject:study'",
-            f"curl -s '{base}/Patient?_has:ResearchSubject:patient:study={study}'",
-            f"curl -s '{base}/GuidanceResponse?patient={name}'  # each criterion's outcome and evidence",
+        asked += [
+            patient,
+            f"Observation?patient={name}&_sort=-date&_count=5",
+            f"ResearchSubject?patient={name}&status=candidate&_include=ResearchSubject:study",
+            f"Patient?_has:ResearchSubject:patient:study={study}",
+            f"GuidanceResponse?patient={name}",
         ]
-    return lines
+    return [f"curl -s '{base}/metadata'", *(f"curl -s{header} '{base}/{one}'" for one in asked)]
 
 
-async def welcome(store: str, host: str, port: int) -> None:
-    """Print the sentence and the calls. Raises StoreError."""
-    async with open_server(replace(from_environ(), store=store, host=host, port=port)) as server:
-        print(await holds(server) + "\n\nTry:")
-        for line in calls(server.settings.base, *await candidate(server)):
+async def welcome(store: str, host: str, port: int, auth: str) -> None:
+    """Print the sentence, a fresh token and the calls. Raises StoreError."""
+    async with open_server(replace(from_environ(), store=store, host=host, port=port, auth=auth)) as server:
+        print(await holds(server) + "\n\nTry, in another terminal:")
+        header = ""
+        if auth == "smart":
+            print(f"  TOKEN={await new_token(server, seconds=LIFETIME)}  # an operator's, for a day")
+            header = ' -H "Authorization: Bearer $TOKEN"'
+        for line in calls(server.settings.base, *await candidate(server), header):
             print(f"  {line}")
         print("\nStop with Ctrl-C. `make run` again serves the same data; remove data/ to begin anew.\n", flush=True)
 
@@ -64,8 +70,9 @@ def main() -> None:
     parser.add_argument("--store", default="sqlite:///data/fhir.db")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--auth", default="smart", choices=("smart", "open"))
     args = parser.parse_args()
-    asyncio.run(welcome(args.store, args.host, args.port))
+    asyncio.run(welcome(args.store, args.host, args.port, args.auth))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.admission import Admission
+from fhir_server.audit.fold import auditing
+from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
@@ -31,14 +33,14 @@ def create_app(settings: Settings) -> Application:
     """The ASGI application; its lifespan opens and closes the store. ValueError for settings that cannot serve."""
     settings.check()
     logging.getLogger("fhir_server").setLevel(settings.log_level)
-    endpoint = FhirEndpoint(INTERACTIONS)
+    endpoint = FhirEndpoint(INTERACTIONS, bearer if settings.auth == "smart" else None)
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as server, working(server, ENTRY_SHAPES):
-            endpoint.server = server
+        async with open_server(settings) as server, working(server, ENTRY_SHAPES), auditing(server) as journal:
+            endpoint.server, endpoint.journal = server, journal
             yield
-        endpoint.server = None
+        endpoint.server = endpoint.journal = None
 
     return Application(endpoint, settings.access_log, lifespan, settings.auth == "smart")
 

@@ -24,7 +24,7 @@ class Settings:
         "sqlite:///data/fhir.db", "Where resources live: `sqlite:///PATH` or `mongodb://HOST/DATABASE`."
     )
     auth: str = _setting(
-        "open",
+        "smart",
         "`smart`: callers show an access token. `open`: every caller is the operator; allowed on a loopback host only.",
     )
     workers: int = _setting(1, "Number of server processes.")
@@ -63,6 +63,11 @@ class Settings:
     )
     insecure_http: bool = _setting(
         False, "Let auth `smart` serve others without HTTPS: for tests in a closed network only."
+    )
+    audit: bool = _setting(
+        True,
+        "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
+        "`false` is for measurements.",
     )
     access_log: bool = _setting(True, "Write one JSON line per request to standard output.")
     log_level: str = _setting("INFO", "Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")

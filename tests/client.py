@@ -57,7 +57,7 @@ class Client:
 @pytest.fixture
 def client(store_url: str) -> Iterator[Client]:
     """A client of an empty server, once for each kind of store."""
-    opened = Client(Settings(store=store_url, base_url=BASE, access_log=False))
+    opened = Client(Settings(store=store_url, base_url=BASE, auth="open", access_log=False))
     yield opened
     opened.close()
 

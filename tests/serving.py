@@ -42,7 +42,10 @@ def served(store: str, *arguments: str, port: int = 0, **settings: str) -> Itera
             port = free.getsockname()[1]
     command = [sys.executable, "-m", "fhir_server.cli", "serve", "--store", store, "--port", str(port), *arguments]
     process = subprocess.Popen(
-        command, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL, env={**os.environ, **settings}
+        command,
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "FHIR_SERVER_AUTH": "open", **settings},
     )
     server = Served(process, port)
     try:

@@ -1,18 +1,37 @@
 """A caller's permit, AND-ed into a search wherever a resource is looked at. https://hl7.org/fhir/R4/security.html"""
 
 from fhir_server.access.caller import Caller
-from fhir_server.search.predicate import EVERYTHING, And, Chain, Has, Is, Not, Or, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, And, Chain, Has, Is, Not, Of, Or, Predicate
+
+SEARCH, READ = "s", "r"
 
 
-def restrict(where: Predicate, caller: Caller) -> Predicate:
-    """`where` for this caller: the permit is AND-ed at the root and inside every Chain and Has.
+def restrict(where: Predicate, caller: Caller, types: tuple[str, ...], letter: str = SEARCH) -> Predicate:
+    """`where` on resources of `types` for this caller: the permit is AND-ed at the root and inside every Chain and Has.
 
-    A hidden resource thereby neither appears nor lends its values to a chain or `_has`, not even below a Not.
+    A hidden resource thereby neither appears nor lends its values to a chain or `_has`, not even below a Not. What a
+    chain looks at is searched, whatever the `letter` of the root. No types: all.
     """
-    if caller.permit == EVERYTHING:
+    if caller.free:
         return where
+    permit = permitted(caller, types, letter)
     inner = _inside(where, caller)
-    return caller.permit if inner == EVERYTHING else And((caller.permit, inner))
+    if permit == EVERYTHING:
+        return inner
+    return permit if inner == EVERYTHING else And((permit, inner))
+
+
+def permitted(caller: Caller, types: tuple[str, ...], letter: str) -> Predicate:
+    """Which resources of several types (none: of all) the caller may do on what the letter stands for."""
+    if caller.free:
+        return EVERYTHING
+    grouped: dict[Predicate, list[str]] = {}
+    for type in types or caller.types:
+        grouped.setdefault(caller.permit(type, letter), []).append(type)
+    if len(grouped) == 1:
+        return next(iter(grouped))
+    grouped.pop(NOTHING, None)
+    return Or(tuple(Of(tuple(group), permit) for permit, group in grouped.items()))
 
 
 def _inside(where: Predicate, caller: Caller) -> Predicate:
@@ -25,7 +44,9 @@ def _inside(where: Predicate, caller: Caller) -> Predicate:
             return Or(tuple(_inside(part, caller) for part in parts))
         case Not(part):
             return Not(_inside(part, caller))
+        case Of(types, part):
+            return Of(types, _inside(part, caller))
         case Chain(param, type_, part):
-            return Chain(param, type_, restrict(part, caller))
+            return Chain(param, type_, restrict(part, caller, (type_,)))
         case Has(type_, param, part):
-            return Has(type_, param, restrict(part, caller))
+            return Has(type_, param, restrict(part, caller, (type_,)))

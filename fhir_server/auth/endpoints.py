@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fhir_server.auth import limits
+from fhir_server.auth.audited import acting
 from fhir_server.auth.clients import authenticate
 from fhir_server.auth.errors import OAuthError, invalid_client, invalid_request, json
 from fhir_server.auth.forms import raw_headers, read_form
@@ -31,8 +32,11 @@ async def token(server: Server, request: Request) -> Response:
         headers = raw_headers(request)
         form = await named(server, headers, form)
         client = await authenticate(server, headers, form)
+        acting(request, client.id, role=client.role)
         limits.count(server, f"client/{client.id}")
-        return json(await grant(server, client, form))
+        given = await grant(server, client, form)
+        acting(request, client.id, patient=given.get("patient", ""), role=client.role)
+        return json(given)
     except OAuthError:
         limits.failed(server, who)
         raise
@@ -44,6 +48,7 @@ async def introspect(server: Server, request: Request) -> Response:
     limits.count(server, who)
     try:
         client, all = await _introspector(server, request, form)
+        acting(request, client)
         limits.count(server, f"client/{client}")
     except OAuthError:
         limits.failed(server, who)
@@ -53,6 +58,7 @@ async def introspect(server: Server, request: Request) -> Response:
     found = await held(server, form["token"])
     if found is None or not (all or found.authorization.client == client):
         return json({"active": False})
+    acting(request, client, patient=found.authorization.patient)
     return json(_described(server, found))
 
 
@@ -62,6 +68,7 @@ async def revoke(server: Server, request: Request) -> Response:
     limits.count(server, who)
     try:
         client = await authenticate(server, raw_headers(request), form)
+        acting(request, client.id, role=client.role)
         limits.count(server, f"client/{client.id}")
     except OAuthError:
         limits.failed(server, who)
@@ -70,6 +77,8 @@ async def revoke(server: Server, request: Request) -> Response:
         raise invalid_request("The parameter token is missing.")
     found = await held(server, form["token"])
     if found is not None and found.authorization.client == client.id:
+        made = found.authorization
+        acting(request, client.id, made.user, made.patient, client.role)
         await found.withdraw()
     return json({})
 

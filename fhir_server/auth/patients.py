@@ -4,7 +4,9 @@ https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html#scopes-for-
 import re
 from typing import NamedTuple
 
-from fhir_server.access import OPERATOR, Caller, restrict
+from fhir_server.access import OPERATOR, READ, Caller, permitted, restrict
+from fhir_server.access.grant import Grant
+from fhir_server.access.rights import caller_of
 from fhir_server.auth.records import User
 from fhir_server.fhir.codec import Resource, decode
 from fhir_server.fhir.references import parse
@@ -28,13 +30,13 @@ class Choice(NamedTuple):
 
 
 def picker_caller(server: Server, user: User) -> Caller:
-    """As whom a user looks for patients. THE place where the reach of clinicians is decided for the picker.
+    """As whom a user looks for patients: a clinician finds those they are tied to (access/rights.py).
 
     Raises PermissionError for a user who does not pick.
     """
     if not user.fhir_user.startswith("Practitioner/"):
         raise PermissionError(user.fhir_user)
-    return OPERATOR
+    return caller_of(server.definitions, Grant(client="", scopes=("user/*.rs",), user=user.fhir_user))
 
 
 async def own(server: Server, user: User) -> Choice | None:
@@ -68,12 +70,13 @@ async def found(server: Server, user: User, name: str, born: str) -> tuple[list[
     pairs += [("birthdate", born)] if born else []
     pairs.append(("_sort", "family"))
     search = await parsed(server, caller, server.store.search, "Patient", tuple(pairs), False, server.clock())
-    page = await server.store.search(Query(("Patient",), restrict(search.where, caller), search.sort, MOST))
+    where = restrict(search.where, caller, ("Patient",))
+    page = await server.store.search(Query(("Patient",), where, search.sort, MOST))
     return [_choice(decode(row.body)) for row in page.rows], page.next is not None
 
 
 async def _read(server: Server, id: str, caller: Caller) -> Choice | None:
-    found = await server.store.read("Patient", id, restrict(EVERYTHING, caller))
+    found = await server.store.read("Patient", id, permitted(caller, ("Patient",), READ))
     return _choice(decode(found.body)) if found is not None and found.body else None
 
 

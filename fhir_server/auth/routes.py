@@ -2,7 +2,9 @@
 
 from starlette.routing import Route
 
+from fhir_server.auth.audited import audited
 from fhir_server.auth.discovery import openid, smart
+from fhir_server.auth.emergency import emergency
 from fhir_server.auth.endpoints import introspect, jwks, revoke, token
 from fhir_server.auth.errors import answering
 from fhir_server.auth.page_routes import PAGES
@@ -14,9 +16,10 @@ ROUTES: tuple[Route, ...] = (
     Route("/.well-known/openid-configuration", answering(openid)),
     Route("/auth/.well-known/openid-configuration", answering(openid)),
     Route("/auth/jwks", answering(jwks)),
-    Route("/auth/token", answering(token), methods=["POST"]),
-    Route("/auth/introspect", answering(introspect), methods=["POST"]),
-    Route("/auth/revoke", answering(revoke), methods=["POST"]),
-    Route("/auth/register", answering(register_itself), methods=["POST"]),
+    Route("/auth/token", audited(answering(token)), methods=["POST"]),
+    Route("/auth/introspect", audited(answering(introspect)), methods=["POST"]),
+    Route("/auth/revoke", audited(answering(revoke)), methods=["POST"]),
+    Route("/auth/register", audited(answering(register_itself)), methods=["POST"]),
+    Route("/auth/emergency", audited(answering(emergency)), methods=["POST"]),
     *PAGES,
 )

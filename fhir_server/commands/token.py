@@ -6,6 +6,7 @@ Whoever can open the store can do anything with it already, so this asks for not
 import argparse
 import asyncio
 import re
+from collections.abc import Sequence
 
 from fhir_server.access.scopes import LAUNCH, read_scope
 from fhir_server.app import open_server
@@ -28,24 +29,31 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def _run(args: argparse.Namespace, settings: Settings) -> str:
     async with open_server(settings) as server:
-        authorization = described(server, args)
-        if await client_of(server.store, CLIENT) is None:
-            await register(server, Client(id=CLIENT, name="Development tokens", kind="asymmetric", scopes=()))
-        id = await authorize(server, authorization)
-        return await issue(server, id, authorization, authorization.scopes, args.seconds)
+        scopes = [scope for text in args.scope or () for scope in text.split()]
+        return await new_token(server, scopes, args.patient, args.user, args.seconds)
 
 
-def described(server: Server, args: argparse.Namespace) -> Authorization:
+async def new_token(
+    server: Server, scopes: Sequence[str] = (), patient: str = "", user: str = "", seconds: int = 3600
+) -> str:
+    """An access token that no one signed in for. ValueError as `run` has it."""
+    authorization = described(server, scopes, patient.removeprefix("Patient/"), user, seconds)
+    if await client_of(server.store, CLIENT) is None:
+        await register(server, Client(id=CLIENT, name="Development tokens", kind="asymmetric", scopes=()))
+    id = await authorize(server, authorization)
+    return await issue(server, id, authorization, authorization.scopes, seconds)
+
+
+def described(server: Server, asked: Sequence[str], patient: str, user: str, seconds: int) -> Authorization:
     """What the token will stand for: an operator, unless a user or a patient is named. ValueError as `run` has it."""
-    patient, user = args.patient.removeprefix("Patient/"), args.user
     if patient and not _ID.fullmatch(patient):
-        raise ValueError(f"--patient is the id of a Patient, not {args.patient!r}.")
+        raise ValueError(f"--patient is the id of a Patient, not {patient!r}.")
     if user and not _USER.fullmatch(user):
         raise ValueError(f"--user is Patient/ID, Practitioner/ID or RelatedPerson/ID, not {user!r}.")
-    if not 1 <= args.seconds <= 86_400:
+    if not 1 <= seconds <= 86_400:
         raise ValueError("--seconds must lie between 1 and 86400.")
     usual = "patient/*.cruds" if patient else "user/*.cruds" if user else "system/*.cruds"
-    scopes = tuple(scope for text in args.scope or [usual] for scope in text.split())
+    scopes = tuple(asked) or (usual,)
     for text in scopes:
         scope = read_scope(server.definitions, text)
         if scope is None and text not in LAUNCH:
@@ -62,5 +70,5 @@ def described(server: Server, args: argparse.Namespace) -> Authorization:
         patient=patient,
         role="" if user or patient else "operator",
         made=now,
-        expires=now + args.seconds * SECOND,
+        expires=now + seconds * SECOND,
     )

@@ -72,29 +72,28 @@ def places(resource: Any, addresses: Set[str], names: Set[str]) -> list[Place]:
     `addresses`, conditional references, and narrative with links. `names`: what `linking_names` gives.
     """
     found: list[Place] = []
-    stack = [resource]
-    while stack:
-        node = stack.pop()
+    nodes = [resource]
+    for node in nodes:  # a list that grows: every resource of a bundle is walked
         for key, child in node.items():
             kind = type(child)
             if kind is str:
-                if key in names and _links(key, child, addresses):
+                if key in names and (child in addresses or _links(key, child)):
                     found.append(Place(node, key, child))
             elif kind is dict:
-                stack.append(child)
+                nodes.append(child)
             elif kind is list:
                 for at, item in enumerate(child):
                     if type(item) is dict:
-                        stack.append(item)
+                        nodes.append(item)
                     elif type(item) is str and key in names and item in addresses:
                         found.append(Place(child, at, item))
     return found
 
 
-def _links(key: str, text: str, addresses: Set[str]) -> bool:
-    if key == "div":
-        return _LINK.search(text) is not None
-    return text in addresses or (key == "reference" and "?" in text and CONDITIONAL.fullmatch(text) is not None)
+def _links(key: str, text: str) -> bool:
+    if key == "reference":
+        return "?" in text and CONDITIONAL.fullmatch(text) is not None
+    return key == "div" and _LINK.search(text) is not None
 
 
 def point(found: Iterable[Place], targets: Mapping[str, str]) -> None:

@@ -11,6 +11,9 @@ RELEASED = "2026-11-23"
 INSTANCE = ("read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type")
 COMMON = ("_id", "_lastUpdated", "_profile", "_security", "_source", "_tag")  # parameters of all types
 NONE: Mapping[str, str] = {}
+# Who saw what stays as it was written, for everyone. https://hl7.org/fhir/R4/auditevent.html
+IMMUTABLE = frozenset({"AuditEvent"})
+CHANGES = frozenset({"update", "patch", "delete"})
 SYSTEM = ("transaction", "batch", "search-system", "history-system")
 
 
@@ -98,17 +101,18 @@ def _resource(
     revincludes: list[str],
     operations: Sequence[Claim],
 ) -> Any:
+    fixed = type in IMMUTABLE
     found = {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
-        "interaction": interactions,
+        "interaction": [one for one in interactions if not (fixed and one["code"] in CHANGES)],
         "versioning": "versioned",
         "readHistory": True,
-        "updateCreate": True,
+        "updateCreate": not fixed,
         "conditionalCreate": True,
         "conditionalRead": "full-support",
-        "conditionalUpdate": True,
-        "conditionalDelete": "single",
+        "conditionalUpdate": not fixed,
+        "conditionalDelete": "not-supported" if fixed else "single",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": [
             f"{type}:{param.code}" for param in _searchable(definitions, type) if param.kind == "reference"

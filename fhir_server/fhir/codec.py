@@ -4,7 +4,6 @@ The bytes that are stored are `encode(decode(body))`: our encoding of what was d
 validated survives. Decimals become `decimal.Decimal` and keep value and precision (0.47210 stays 0.47210).
 """
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +15,6 @@ Resource = dict[str, Any]
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")
-# Every string token of a JSON text; the group holds a colon when the string is an object's key.
-_strings = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+(:?)')
 
 
 def encode(value: Any) -> bytes:
@@ -57,16 +54,18 @@ def read_resource(body: bytes) -> tuple[Resource, bytes]:
 def refuse_duplicate_keys(body: bytes, encoded: bytes) -> None:
     """Raise FhirError 400 when `body` holds more keys than the value decoded from it.
 
-    Parsers keep the last of two equal keys without a word. Counting the strings before and after finds the loss; where
-    nothing is escaped, quotes are all there is to count (0.3 us against 50 us on 1.3 kB).
+    Parsers keep the last of two equal keys without a word. Counting the quotes around strings before and after finds
+    the loss, which takes a third of finding the keys where strings hold escapes, and a hundredth elsewhere.
     """
-    same = body.count(b'"') == encoded.count(b'"') if b"\\" not in body else _count_keys(body) == _count_keys(encoded)
-    if not same:
+    if _quotes(body) != _quotes(encoded):
         raise refuse(400, "structure", "The body has an object with the same key twice.")
 
 
-def _count_keys(text: bytes) -> int:
-    return _strings.findall(text).count(b":")
+def _quotes(text: bytes) -> int:
+    """The quotes of a JSON text that begin and end strings: a run of backslashes is escaped ones from its left."""
+    if rb"\\" in text:
+        text = text.replace(rb"\\", b"")
+    return text.count(b'"') - text.count(rb"\"")
 
 
 __all__ = ["FhirError", "Resource", "decode", "encode", "read_resource", "refuse_duplicate_keys"]

@@ -33,9 +33,13 @@ def criteria(server: Server, caller: Caller, type: str, pairs: Pairs) -> Query:
     Unknown parameters are refused even under lenient handling. Raises FhirError 400 for criteria that restrict nothing.
     """
     search = parse_search(server.definitions, type, pairs, False, server.clock(), server.settings.base)
+    if search.contained != "false":
+        raise refuse(
+            400, "not-supported", "A conditional interaction is about no contained resource: leave _contained."
+        )
     if search.where == EVERYTHING:
         raise refuse(400, "required", f"A conditional interaction on {type} needs search criteria.")
-    return Query((type,), restrict(search.where, caller), count=2)
+    return Query((type,), restrict(search.where, caller, (type,)), count=2)
 
 
 async def one(find: Find, query: Query) -> Stored | None:

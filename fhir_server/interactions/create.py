@@ -1,6 +1,6 @@
 """Create a resource under an id of the server's choice. https://hl7.org/fhir/R4/http.html#create"""
 
-from fhir_server.access import Caller
+from fhir_server.access import Caller, transact
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import criteria, one, query_pairs
 from fhir_server.interactions.draft import Draft, change, draft, require_resource
@@ -16,7 +16,7 @@ async def create(server: Server, caller: Caller, ask: Ask) -> Answer:
         condition = criteria(server, caller, ask.type, query_pairs(ask.if_none_exist.removeprefix(f"{ask.type}?")))
     id, now = server.new_id(), server.clock()
     made = draft(server, resource, id)
-    return await server.store.transact(lambda tx: apply(tx, made, id, now, condition))
+    return await transact(server.store, caller, lambda tx: apply(tx, made, id, now, condition))
 
 
 async def apply(tx: Tx, made: Draft, id: str, now: int, condition: Query | None = None) -> Answer:

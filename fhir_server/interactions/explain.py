@@ -4,11 +4,11 @@ https://hl7.org/fhir/R4/search.html"""
 import time
 from typing import Any
 
-from fhir_server.access import OPERATOR, Caller
+from fhir_server.access import Caller
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer
-from fhir_server.search.predicate import Chain, Has, Is, Not, Or, Predicate, Sort
+from fhir_server.search.predicate import Chain, Has, Is, Not, Of, Or, Predicate, Sort
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
 
@@ -21,7 +21,7 @@ async def explained(server: Server, caller: Caller, query: Query) -> Answer:
 
     Raises FhirError 403 unless the caller is an operator: a predicate shows the permit, a plan how much there is.
     """
-    if caller != OPERATOR:
+    if not caller.operator:
         raise refuse(403, "forbidden", f"{PARAMETER} is for operators of this server only.")
     plan = await server.store.explain(query)
     began = time.perf_counter()
@@ -51,6 +51,8 @@ def in_words(where: Predicate) -> str:
             return f"{type}({in_words(inside)}) refers here by {param.code}"
         case Not(part):
             return f"not ({in_words(part)})"
+        case Of(types, part):
+            return f"({'/'.join(types)} with {in_words(part)})"
         case Or(parts):
             return "(" + " or ".join(map(in_words, parts)) + ")" if parts else "nothing"
     return " and ".join(map(in_words, where.parts)) if where.parts else "everything"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from fhir_server.access import Caller, restrict
+from fhir_server.access import READ, Caller, restrict
 from fhir_server.fhir import codec
 from fhir_server.interactions.conditional import Find
 from fhir_server.search.include import forward, reverse
@@ -29,8 +29,8 @@ async def included(
     sources: Sequence[Stored] = matches
     while sources and includes:
         found: list[Stored] = []
-        for query in _queries(server, includes, sources, seen, limit + 1):
-            rows = (await find(query._replace(where=restrict(query.where, caller)))).rows
+        for query, letter in _queries(server, includes, sources, seen, limit + 1):
+            rows = (await find(query._replace(where=restrict(query.where, caller, query.types, letter)))).rows
             for row in rows:
                 if (row.type, row.id) not in seen:
                     seen.add((row.type, row.id))
@@ -44,7 +44,8 @@ async def included(
 
 def _queries(
     server: Server, includes: Sequence[Include], sources: Sequence[Stored], seen: set[Key], count: int
-) -> Iterator[Query]:
+) -> Iterator[tuple[Query, str]]:
+    """What to ask, and the right that it takes: what is referred to is read, who refers is searched."""
     ids: dict[str, list[str]] = {}
     if any(not include.reverse for include in includes):
         indexed = ((row.type, server.index(codec.decode(row.body))) for row in sources)
@@ -54,7 +55,7 @@ def _queries(
     for type_, wanted in ids.items():
         for at in range(0, len(wanted), CHUNK):
             where = Is(ID, (("id", "in", tuple((id,) for id in wanted[at : at + CHUNK])),))
-            yield Query((type_,), where, count=CHUNK)
+            yield Query((type_,), where, count=CHUNK), READ
     if any(include.reverse for include in includes):
         for type_, wanted_by in reverse(server.definitions, includes, [(row.type, row.id) for row in sources]):
-            yield Query((type_,), wanted_by, count=count)
+            yield Query((type_,), wanted_by, count=count), "s"

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fhir_server.access import OPERATOR, Caller
+from fhir_server.access.grant import Grant
+from fhir_server.access.rights import caller_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError, operation_outcome, refuse
 from fhir_server.interactions.ask import Ask
@@ -36,6 +38,8 @@ from fhir_server.store.seam import Busy, Conflict, StoreError, Tx
 GRACE = 5.0  # seconds that jobs get to end when the server is stopped
 BEAT = 2.0  # seconds at most between two renewals of a lease
 ATTEMPTS = 5  # at a transaction while the store is busy
+
+NOBODY = Grant(client="", scopes=())  # a job that says nothing of its caller's rights has none
 
 log = logging.getLogger("fhir_server")
 
@@ -147,10 +151,8 @@ async def _performed(server: Server, caller: Caller | None, lease: Lease, shapes
         return None
     if job.began:
         return _cut_short(job)
-    caller = caller or (OPERATOR if job.caller == OPERATOR.id else None)
     if caller is None:
-        text = "The process that knew what its caller may do has ended; nothing was changed: send it again."
-        return refuse(500, "transient", text)
+        caller = OPERATOR if job.caller == OPERATOR.id else caller_of(server.definitions, job.grant or NOBODY)
     async with server.admission.room(job.size, patience=None):
         body = await read_pieces(server, f"job/{id}/request", job.pieces)
         if body is None:

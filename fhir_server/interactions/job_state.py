@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from fhir_server.access.grant import Grant
 from fhir_server.server import Server
 from fhir_server.store.seam import Busy
 
@@ -29,6 +30,7 @@ class Job(msgspec.Struct):
     pieces: int
     entries: int
     expires: int
+    grant: Grant | None = None  # what its caller may do, for whoever goes on with it; None: the operator
     lease: int = 0  # the time until which a process has it
     done: int = 0
     began: bool = False

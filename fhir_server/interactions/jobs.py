@@ -39,7 +39,7 @@ async def accept(server: Server, caller: Caller, ask: Ask, shapes: Shapes) -> An
     body = codec.encode(given)
     id, expires = server.new_id(), server.clock() + server.settings.job_lifetime * 1_000_000
     pieces = await write_pieces(server.store, f"job/{id}/request", body, expires)
-    job = Job(caller.id, given["type"], ask.full, len(body), pieces, entries, expires)
+    job = Job(caller.id, given["type"], ask.full, len(body), pieces, entries, expires, caller.grant)
     await write_job(server, id, job, 0)
     try:
         await change_open(server, lambda ids: [*ids, id])

@@ -70,7 +70,7 @@ async def _definition(
         where = Is(_indexed(server, kind, "url"), (("uri", "=", name),))
         if version:
             where = And((where, Is(_indexed(server, kind, "version"), (("code", "=", version),))))
-    rows = (await find(Query((kind,), restrict(where, caller), count=100))).rows
+    rows = (await find(Query((kind,), restrict(where, caller, (kind,)), count=100))).rows
     if rows:
         resource = max((codec.decode(row.body) for row in rows), key=_preference)
         return system_of(resource) if kind == "CodeSystem" else resource
@@ -128,7 +128,7 @@ async def _tree(server: Server, caller: Caller, find: Find, wanted: Wanted) -> M
         where = Is(param, (("type,id", "in", tuple(edge)),))
         if relation == "above":
             where = Is(ID, (("id", "in", tuple((one,) for _, one in edge)),))
-        rows = (await find(Query((type,), restrict(where, caller), count=MOST_CODES + 1))).rows
+        rows = (await find(Query((type,), restrict(where, caller, (type,)), count=MOST_CODES + 1))).rows
         reached = {(row.type, row.id) for row in rows} if relation == "below" else _parents(server, rows, param)
         edge = sorted(pair for pair in reached - found if pair[0] == type)
         found.update(edge)

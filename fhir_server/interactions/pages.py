@@ -84,4 +84,4 @@ def unseal(server: Server, caller: Caller, path: str, token: str) -> Place:
 
 
 def _permit(caller: Caller) -> bytes:
-    return hashlib.blake2b(repr(caller.permit).encode(), digest_size=16).digest()
+    return hashlib.blake2b(caller.print.encode(), digest_size=16).digest()

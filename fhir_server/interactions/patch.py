@@ -1,6 +1,6 @@
 """Change parts of a resource with JSON Patch or FHIRPath Patch. https://hl7.org/fhir/R4/http.html#patch"""
 
-from fhir_server.access import Caller
+from fhir_server.access import Caller, transact
 from fhir_server.fhir import codec
 from fhir_server.fhir.fhirpath_patch import apply_fhirpath_patch
 from fhir_server.fhir.outcome import refuse
@@ -18,13 +18,13 @@ from fhir_server.store.seam import Stored, Tx
 async def patch(server: Server, caller: Caller, ask: Ask) -> Answer:
     """200 with the new version; FhirError 422 if an operation fails, 404 or 410 if there is nothing to patch."""
     now = server.clock()
-    seen = await server.store.read(ask.type, ask.id, caller.permit)
+    seen = await server.store.read(ask.type, ask.id, caller.permit(ask.type, "u"))
     made = None
     if seen is not None and not seen.deleted:
         require_match(ask.if_match, seen)
         made = patched(server, seen, ask)
     ready = (seen, made)
-    return await server.store.transact(lambda tx: apply(tx, server, caller, ask, now, ready))
+    return await transact(server.store, caller, lambda tx: apply(tx, server, caller, ask, now, ready))
 
 
 async def conditional_patch(server: Server, caller: Caller, ask: Ask) -> Answer:
@@ -38,7 +38,7 @@ async def conditional_patch(server: Server, caller: Caller, ask: Ask) -> Answer:
         only = Ask(type=ask.type, id=match.id, patch=ask.patch, if_match=ask.if_match)
         return await apply(tx, server, caller, only, now)
 
-    return await server.store.transact(work)
+    return await transact(server.store, caller, work)
 
 
 async def apply(
@@ -50,7 +50,7 @@ async def apply(
     ready: tuple[Stored | None, Draft | None] = (None, None),
 ) -> Answer:
     """Write the patched resource; `ready`: a draft made beforehand from a version that may still be current."""
-    before = await current(tx, caller, ask.type, ask.id)
+    before = await current(tx, caller, ask.type, ask.id, "u")
     if before is None:
         raise not_found(ask.type, ask.id)
     if before.deleted:

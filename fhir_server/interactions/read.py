@@ -1,6 +1,6 @@
 """Read a resource as it is now. https://hl7.org/fhir/R4/http.html#read"""
 
-from fhir_server.access import Caller
+from fhir_server.access import READ, Caller
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.preconditions import not_modified
 from fhir_server.interactions.subset import narrowed
@@ -10,7 +10,7 @@ from fhir_server.server import Server
 
 async def read(server: Server, caller: Caller, ask: Ask) -> Answer:
     """The stored bytes; 304 when the client has them; FhirError 404 or 410. `_summary` and `_elements` are honoured."""
-    stored = await server.store.read(ask.type, ask.id, caller.permit)
+    stored = await server.store.read(ask.type, ask.id, caller.permit(ask.type, READ))
     if stored is None:
         raise not_found(ask.type, ask.id)
     if stored.method == "DELETE":

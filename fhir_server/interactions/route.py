@@ -33,6 +33,8 @@ def arguments(
         if name == "id":
             if not ID.fullmatch(value):
                 raise refuse(400 if method == "PUT" else 404, "value", f"{value[:80]!r} is not an id.")
+        elif name == "type" and value == "*" and "compartment" in given:
+            continue  # of all types
         elif name != "version" and value not in server.definitions.resources:
             raise refuse(404, "not-supported", f"R4 has no resource type {value[:64]!r}.")
     return row, given

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from fhir_server.access import Caller
+from fhir_server.fhir.capability import IMMUTABLE
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import conditional_delete, delete
 from fhir_server.interactions.history import history
+from fhir_server.interactions.may import immutable, require
 from fhir_server.interactions.patch import conditional_patch, patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -29,29 +31,44 @@ class Interaction(NamedTuple):
     method: str
     path: str
     name: str  # as in https://hl7.org/fhir/R4/valueset-restful-interaction.html
-    perform: Perform
+    act: Perform
+    needs: str = ""  # the rights on its type that it takes, as letters of SMART's scopes
     body: str = ""  # "", resource, patch, form (search parameters), operation (Parameters, a resource or nothing)
+
+    async def perform(self, server: Server, caller: Caller, ask: Ask) -> Answer:
+        """Do it, if the caller may. Raises FhirError."""
+        self.require(caller, ask)
+        return await self.act(server, caller, ask)
+
+    def require(self, caller: Caller, ask: Ask) -> None:
+        """Raise FhirError 403 unless the caller has the rights; criteria are a search, else they were an oracle. 405
+        for a change of what nobody changes; but where everyone is let in, a copy of it is restored under its id."""
+        restores = self.name == "update" and caller.free
+        if ask.type in IMMUTABLE and self.needs in ("u", "d") and not restores:
+            raise immutable(ask.type)
+        conditional = ask.if_none_exist is not None or (self.needs in ("u", "d") and not ask.id)
+        require(caller, ask.type, self.needs + "s" if conditional else self.needs)
 
 
 TABLE: tuple[Interaction, ...] = (
-    Interaction("GET", "[type]/[id]", "read", read),
-    Interaction("GET", "[type]/[id]/_history/[version]", "vread", vread),
-    Interaction("PUT", "[type]/[id]", "update", update, "resource"),
-    Interaction("PUT", "[type]", "update", conditional_update, "resource"),
-    Interaction("PATCH", "[type]/[id]", "patch", patch, "patch"),
-    Interaction("PATCH", "[type]", "patch", conditional_patch, "patch"),
-    Interaction("DELETE", "[type]/[id]", "delete", delete),
-    Interaction("DELETE", "[type]", "delete", conditional_delete),
-    Interaction("POST", "[type]", "create", create, "resource"),
-    Interaction("GET", "[type]", "search-type", search),
-    Interaction("POST", "[type]/_search", "search-type", search, "form"),
-    Interaction("GET", "", "search-system", search),
-    Interaction("POST", "_search", "search-system", search, "form"),
-    Interaction("GET", "[compartment]/[id]/[type]", "search-type", search),
-    Interaction("POST", "[compartment]/[id]/[type]/_search", "search-type", search, "form"),
-    Interaction("GET", "[type]/[id]/_history", "history-instance", history),
-    Interaction("GET", "[type]/_history", "history-type", history),
-    Interaction("GET", "_history", "history-system", history),
+    Interaction("GET", "[type]/[id]", "read", read, "r"),
+    Interaction("GET", "[type]/[id]/_history/[version]", "vread", vread, "r"),
+    Interaction("PUT", "[type]/[id]", "update", update, "u", "resource"),
+    Interaction("PUT", "[type]", "update", conditional_update, "u", "resource"),
+    Interaction("PATCH", "[type]/[id]", "patch", patch, "u", "patch"),
+    Interaction("PATCH", "[type]", "patch", conditional_patch, "u", "patch"),
+    Interaction("DELETE", "[type]/[id]", "delete", delete, "d"),
+    Interaction("DELETE", "[type]", "delete", conditional_delete, "d"),
+    Interaction("POST", "[type]", "create", create, "c", "resource"),
+    Interaction("GET", "[type]", "search-type", search, "s"),
+    Interaction("POST", "[type]/_search", "search-type", search, "s", "form"),
+    Interaction("GET", "", "search-system", search, "s"),
+    Interaction("POST", "_search", "search-system", search, "s", "form"),
+    Interaction("GET", "[compartment]/[id]/[type]", "search-type", search, "s"),
+    Interaction("POST", "[compartment]/[id]/[type]/_search", "search-type", search, "s", "form"),
+    Interaction("GET", "[type]/[id]/_history", "history-instance", history, "r"),
+    Interaction("GET", "[type]/_history", "history-type", history, "s"),
+    Interaction("GET", "_history", "history-system", history, "s"),
     Interaction("GET", "metadata", "capabilities", capabilities),
 )
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from msgspec.structs import replace
 
-from fhir_server.access import Caller
+from fhir_server.access import READ, Caller, transact
 from fhir_server.fhir.bundle import Place, bundle, linking_names, places, point
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
@@ -65,7 +65,7 @@ async def transaction(
         if len(made) % BREATH == 0:
             await asyncio.sleep(0)
 
-    async def work(tx: Tx) -> dict[int, Answer]:
+    async def work(tx: Tx) -> tuple[dict[int, Answer], bytes]:
         now_found = await matched(plan, tx.search) if plan.queries else found
         if now_found == found:
             answers = await applied(tx, server, caller, plan, found, ids, made)
@@ -73,16 +73,18 @@ async def transaction(
             now_ids = targets(plan, now_found)
             remade = dict(drafts(server, plan, now_ids))
             answers = await applied(tx, server, caller, plan, now_found, now_ids, remade)
+        told = b""
         if also is not None:
             whole = len(answers) == len(plan.entries)
-            await also(tx, response(server, plan, answers, ask.full) if whole else b"")
-        return answers
+            told = response(server, plan, answers, ask.full) if whole else b""
+            await also(tx, told)
+        return answers, told
 
-    answers = await server.store.transact(work)
+    answers, told = await transact(server.store, caller, work)
     for entry in plan.entries:  # versions and histories are read as they are afterwards
         if entry.number not in answers:
             answers[entry.number] = await entry.row.perform(server, caller, entry.ask)
-    return Answer(200, response(server, plan, answers, ask.full))
+    return Answer(200, told or response(server, plan, answers, ask.full))
 
 
 def response(server: Server, plan: Plan, answers: Mapping[int, Answer], full: bool) -> bytes:
@@ -95,6 +97,7 @@ def planned(server: Server, caller: Caller, given: Resource, shapes: Shapes = SH
     """Read all entries and find what has to be looked up and rewritten."""
     entries = [read_entry(server, raw, number, shapes) for number, raw in enumerate(entries_of(server, given))]
     for entry in entries:
+        entry.row.require(caller, entry.ask)
         if entry.row.body == "operation":
             text = f"Entry {entry.number}: an operation that is POSTed cannot be part of a transaction: use a batch."
             raise refuse(400, "not-supported", text, f"Bundle.entry[{entry.number}]")
@@ -277,13 +280,13 @@ async def _write(
         case "POST" if made is not None:
             return await create.apply(tx, made, ask.id, plan.now)
         case "POST":  # ifNoneExist had its match
-            stored = await current(tx, caller, ask.type, ask.id)
+            stored = await current(tx, caller, ask.type, ask.id, READ)
             return Answer(200, stored.body if stored else b"", stored, written=True)
         case "PUT" if made is not None:
-            taken = None if matched_one else await tx.read(ask.type, ask.id)
-            if taken is not None:
-                raise refuse(409, "duplicate", f"{ask.type}/{ask.id} exists, but does not meet the criteria.")
-            return await update.apply(tx, caller, made, ask.id, plan.now, ask)
+            if not matched_one:
+                await update.require_free(tx, caller, ask.type, ask.id)
+            ours = not matched_one and ask.id == plan.fresh[entry.number]
+            return await update.apply(tx, caller, made, ask.id, plan.now, ask, ours=ours)
         case "PATCH" if ask.id:
             return await patch.apply(tx, server, caller, ask, plan.now)
     raise refuse(404, "not-found", f"No {ask.type} meets the criteria.")
@@ -296,7 +299,7 @@ async def _get(tx: Tx, server: Server, caller: Caller, entry: Entry) -> Answer |
         return await searched(server, caller, ask, tx.search)
     if entry.row.name != "read":
         return None
-    stored: Stored | None = await current(tx, caller, ask.type, ask.id)
+    stored: Stored | None = await current(tx, caller, ask.type, ask.id, READ)
     if stored is None:
         raise not_found(ask.type, ask.id)
     if stored.deleted:

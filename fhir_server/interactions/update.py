@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from fhir_server.access import Caller
+from fhir_server.access import Caller, transact
+from fhir_server.fhir.capability import IMMUTABLE
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import criteria, one
 from fhir_server.interactions.draft import Draft, change, draft, require_resource
+from fhir_server.interactions.may import immutable
 from fhir_server.interactions.preconditions import require_match, require_none
 from fhir_server.interactions.visible import overwritten
 from fhir_server.server import Server
@@ -19,7 +21,7 @@ async def update(server: Server, caller: Caller, ask: Ask) -> Answer:
     resource = require_resource(ask.resource, ask.type)
     require_id(resource, ask.id)
     made, now = draft(server, resource, ask.id), server.clock()
-    return await server.store.transact(lambda tx: apply(tx, caller, made, ask.id, now, ask))
+    return await transact(server.store, caller, lambda tx: apply(tx, caller, made, ask.id, now, ask))
 
 
 async def conditional_update(server: Server, caller: Caller, ask: Ask) -> Answer:
@@ -36,11 +38,20 @@ async def conditional_update(server: Server, caller: Caller, ask: Ask) -> Answer
         match = await one(tx.search, query)
         id = target(resource, match, fresh)
         again = made if (match and match.id) == (seen and seen.id) else draft(server, resource, id)
-        if match is None and "id" in resource and await tx.read(ask.type, id) is not None:
-            raise refuse(409, "duplicate", f"{ask.type}/{id} exists, but does not meet the criteria.")
-        return await apply(tx, caller, again, id, now, ask)
+        if match is None and "id" in resource:
+            await require_free(tx, caller, ask.type, id)
+        return await apply(tx, caller, again, id, now, ask, ours=match is None and "id" not in resource)
 
-    return await server.store.transact(work)
+    return await transact(server.store, caller, work)
+
+
+async def require_free(tx: Tx, caller: Caller, type: str, id: str) -> None:
+    """Raise FhirError 409 if there is a resource, which did not meet the criteria, under the id that a body chose.
+
+    A caller from whom some of the type is hidden must not learn that: `overwritten` refuses them either way.
+    """
+    if caller.unrestricted(type, "rc") and await tx.read(type, id) is not None:
+        raise refuse(409, "duplicate", f"{type}/{id} exists, but does not meet the criteria.")
 
 
 def target(resource: Resource, match: Stored | None, fresh: str) -> str:
@@ -54,9 +65,14 @@ def target(resource: Resource, match: Stored | None, fresh: str) -> str:
     return match.id
 
 
-async def apply(tx: Tx, caller: Caller, made: Draft, id: str, now: int, conditions: Ask, method: str = "PUT") -> Answer:
-    """Write the draft as the next version of `id` if the conditions (If-Match, If-None-Match) hold."""
-    before = await overwritten(tx, caller, made.type, id)
+async def apply(
+    tx: Tx, caller: Caller, made: Draft, id: str, now: int, conditions: Ask, method: str = "PUT", ours: bool = False
+) -> Answer:
+    """Write the draft as the next version of `id` if the conditions (If-Match, If-None-Match) hold. `ours`: the server
+    drew the id, so there is nothing before it."""
+    before = None if ours else await overwritten(tx, caller, made.type, id)
+    if before is not None and made.type in IMMUTABLE:
+        raise immutable(made.type)
     require_match(conditions.if_match, before)
     require_none(conditions.if_none_match, before)
     version, updated = (1, now) if before is None else (before.version + 1, max(now, before.updated))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from fhir_server.access import Caller, restrict
+from fhir_server.access import READ, Caller, permitted, restrict
 from fhir_server.fhir.bundle import bundle, search_entry
 from fhir_server.fhir.outcome import refuse
 from fhir_server.fhir.references import parse
@@ -18,7 +18,7 @@ from fhir_server.interactions.visible import gone, not_found
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.inputs import given as given_in
 from fhir_server.operations.record import ALWAYS, Span, groups, linking, membership
-from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, And, Is, Or, Predicate
+from fhir_server.search.predicate import ID, UPDATED, And, Is, Or, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Page, Position, Query, Stored
 
@@ -77,7 +77,7 @@ async def everything(server: Server, caller: Caller, ask: Ask, given: Inputs) ->
 
 async def present(server: Server, caller: Caller, id: str) -> None:
     """Raise FhirError 404 or 410 unless the caller may see this patient."""
-    stored = await server.store.read("Patient", id, caller.permit)
+    stored = await server.store.read("Patient", id, caller.permit("Patient", READ))
     if stored is None:
         raise not_found("Patient", id)
     if stored.deleted:
@@ -117,7 +117,7 @@ async def _page(server: Server, caller: Caller, wish: Wish, where: Where) -> tup
             looked_into += 1
             if looked_into > PATIENTS:
                 return rows, where
-            query = Query(("Patient",), restrict(EVERYTHING, caller), count=1, after=where.patients)
+            query = Query(("Patient",), permitted(caller, ("Patient",), "s"), count=1, after=where.patients)
             page = await server.store.search(query)
             if not page.rows:
                 return rows, None
@@ -145,7 +145,7 @@ async def _part(server: Server, caller: Caller, wish: Wish, where: Where, count:
     if where.part < 2 and ((wish.types and "Patient" not in wish.types) or where.part > wish.linking):
         return Page([])
     if where.part == 0:
-        stored = await server.store.read("Patient", id, caller.permit)
+        stored = await server.store.read("Patient", id, caller.permit("Patient", READ))
         return Page([stored] if stored and not stored.deleted and stored.updated >= (wish.since or 0) else [])
     if where.part == 1:
         return await _search(server, caller, wish, Query(("Patient",), linking(id), count=count, after=where.position))
@@ -161,7 +161,7 @@ async def _search(server: Server, caller: Caller, wish: Wish, query: Query) -> P
     where: Predicate = query.where
     if wish.since is not None:
         where = And((where, Is(UPDATED, (("low", ">=", wish.since),))))
-    return await server.store.search(query._replace(where=restrict(where, caller)))
+    return await server.store.search(query._replace(where=restrict(where, caller, query.types)))
 
 
 async def referenced(server: Server, caller: Caller, wish: Wish, rows: Sequence[Stored]) -> list[Stored]:

@@ -7,10 +7,11 @@ never been used, and may be used again (docs/operations/expunge.md).
 
 from collections.abc import AsyncIterator
 
-from fhir_server.access import Caller
+from fhir_server.access import Caller, transact
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
+from fhir_server.interactions.may import immutable
 from fhir_server.interactions.visible import not_found
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.record import groups, membership
@@ -29,8 +30,11 @@ Key = tuple[str, str]
 async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answer:
     """Parameters that say how many resources and versions went, and what names the patient and remains.
 
-    Members go before their patient, so that one that was interrupted can be called again. Raises FhirError 404.
+    Members go before their patient, so that one that was interrupted can be called again. Raises FhirError 404, 405 for
+    an AuditEvent.
     """
+    if ask.type == AUDIT:
+        raise immutable(ask.type)
     whole = given.get("everything", False)
     if whole and ask.type != "Patient":
         raise refuse(400, "invalid", "everything=true is about a Patient: other types are removed one by one.")
@@ -48,7 +52,7 @@ async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     versions, now = 0, server.clock()
     for at in range(0, len(keys), BATCH):
         batch = keys[at : at + BATCH]
-        versions += await server.store.transact(lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
+        versions += await transact(server.store, caller, lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
     if not versions:
         raise not_found(ask.type, ask.id)
     said: list[dict[str, object]] = [

@@ -42,7 +42,7 @@ async def lastn(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answ
     asked = await parsed(server, caller, server.store.search, "Observation", pairs, ask.lenient, server.clock())
     if asked.sort or asked.count is not None or asked.includes or asked.total or asked.summary or asked.elements:
         raise refuse(400, "not-supported", "$lastn takes criteria and max: it orders and counts by itself.")
-    where, groups = restrict(asked.where, caller), Groups(most)
+    where, groups = restrict(asked.where, caller, ("Observation",)), Groups(most)
     query = Query(("Observation",), where, (NEWEST_FIRST,), 500)
     seen = 0
     while True:

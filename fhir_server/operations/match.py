@@ -43,7 +43,7 @@ async def match(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answ
         raise refuse(422, "incomplete", text, "Patient")
     candidates: dict[str, Stored] = {}
     for where in searches:
-        page = await server.store.search(Query(("Patient",), restrict(where, caller), count=EACH))
+        page = await server.store.search(Query(("Patient",), restrict(where, caller, ("Patient",)), count=EACH))
         candidates.update((row.id, row) for row in page.rows)
     scored = [(likeness(patient, codec.decode(row.body)), row) for row in candidates.values()]
     found = sorted(

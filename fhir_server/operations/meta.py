@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.access import Caller, restrict
+from fhir_server.access import Caller, permitted, transact
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import refuse
@@ -21,7 +21,6 @@ from fhir_server.interactions.preconditions import require_match
 from fhir_server.interactions.read import read
 from fhir_server.interactions.visible import current, gone, not_found
 from fhir_server.operations.inputs import Inputs
-from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored, Tx
 
@@ -48,7 +47,8 @@ async def meta(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answe
         return Answer(200, returned(codec.decode(answer.body).get("meta", {})))
     found: Labels = {kind: {} for kind in LABELS}
     seen = 0
-    async for row in server.store.scan(Query((ask.type,) if ask.type else (), restrict(EVERYTHING, caller))):
+    types = (ask.type,) if ask.type else ()
+    async for row in server.store.scan(Query(types, permitted(caller, types, "s"))):
         seen += 1
         if seen > MOST:
             text = f"More than {MOST} resources would have to be looked at: ask for a type or a single resource."
@@ -83,11 +83,11 @@ def _remove(have: Labels, wanted: Labels) -> None:
 async def _changed(server: Server, caller: Caller, ask: Ask, given: Inputs, apply: Change) -> Answer:
     wanted = read_labels(_asked(given))
     now = server.clock()
-    seen = await server.store.read(ask.type, ask.id, caller.permit)
+    seen = await server.store.read(ask.type, ask.id, caller.permit(ask.type, "u"))
     ready = _draft(server, seen, wanted, apply) if seen is not None and not seen.deleted else None
 
     async def work(tx: Tx) -> Stored:
-        before = await current(tx, caller, ask.type, ask.id)
+        before = await current(tx, caller, ask.type, ask.id, "u")
         if before is None:
             raise not_found(ask.type, ask.id)
         if before.deleted:
@@ -100,7 +100,7 @@ async def _changed(server: Server, caller: Caller, ask: Ask, given: Inputs, appl
         answer = await update.apply(tx, caller, made, ask.id, now, Ask())
         return answer.stored or before
 
-    stored = await server.store.transact(work)
+    stored = await transact(server.store, caller, work)
     return Answer(200, returned(codec.decode(stored.body).get("meta", {})))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.access import Caller, restrict
+from fhir_server.access import Caller, permitted
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import load
@@ -15,7 +15,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.custom import LOOK, Custom, read_custom, rewired, write_custom
 from fhir_server.operations.inputs import Inputs
 from fhir_server.search.custom import extended, parameters
-from fhir_server.search.predicate import EVERYTHING, Entry
+from fhir_server.search.predicate import Entry
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
 
@@ -62,7 +62,7 @@ async def _wanted(server: Server, caller: Caller) -> tuple[dict[str, Resource], 
     usable: dict[str, Resource] = {}
     refused: dict[str, FhirError] = {}
     found: dict[str, Resource] = {}
-    async for row in server.store.scan(Query(("SearchParameter",), restrict(EVERYTHING, caller))):
+    async for row in server.store.scan(Query(("SearchParameter",), permitted(caller, ("SearchParameter",), "s"))):
         resource = codec.decode(row.body)
         if resource.get("status") == "active":
             found[resource["url"]] = {key: resource[key] for key in KEPT if key in resource}

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from fhir_server.access import OPERATOR, Caller
+from fhir_server.access import Caller
 from fhir_server.fhir.capability import Claim
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
@@ -31,14 +31,15 @@ PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/"}
 
 
 class Operation(NamedTuple):
-    """A row: `types` is empty for all; `takes` maps parameters to their kinds (inputs.py); one that `affects` state is
-    called by POST only."""
+    """A row: `types` is empty for all; `takes` maps parameters to their kinds (inputs.py), `needs` are rights on the
+    type as letters of scopes; one that `affects` state is called by POST only."""
 
     name: str
     levels: tuple[str, ...]
     types: tuple[str, ...]
     perform: Perform
     takes: Mapping[str, str]
+    needs: str
     definition: str
     affects: bool = False
     operator: bool = False
@@ -47,15 +48,15 @@ class Operation(NamedTuple):
 LABELS = {"meta": "Meta"}
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, R4 + "Patient-everything"),
-    Operation("lastn", ("type",), ("Observation",), lastn, LASTN, R4 + "Observation-lastn"),
-    Operation("match", ("type",), ("Patient",), match, MATCH, R4 + "Patient-match"),
-    Operation("validate", ("type", "instance"), (), validate, VALIDATE, R4 + "Resource-validate"),
-    Operation("meta", ("system", "type", "instance"), (), meta, {}, R4 + "Resource-meta"),
-    Operation("meta-add", ("instance",), (), meta_add, LABELS, R4 + "Resource-meta-add", affects=True),
-    Operation("reindex", ("system", "type"), (), reindex, {}, OURS + "reindex", affects=True, operator=True),
-    Operation("meta-delete", ("instance",), (), meta_delete, LABELS, R4 + "Resource-meta-delete", affects=True),
-    Operation("expunge", ("instance",), (), expunge, EXPUNGE, OURS + "expunge", affects=True, operator=True),
+    Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, "r", R4 + "Patient-everything"),
+    Operation("lastn", ("type",), ("Observation",), lastn, LASTN, "s", R4 + "Observation-lastn"),
+    Operation("match", ("type",), ("Patient",), match, MATCH, "s", R4 + "Patient-match"),
+    Operation("validate", ("type", "instance"), (), validate, VALIDATE, "", R4 + "Resource-validate"),
+    Operation("meta", ("system", "type", "instance"), (), meta, {}, "r", R4 + "Resource-meta"),
+    Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),
+    Operation("reindex", ("system", "type"), (), reindex, {}, "", OURS + "reindex", affects=True, operator=True),
+    Operation("meta-delete", ("instance",), (), meta_delete, LABELS, "u", R4 + "Resource-meta-delete", affects=True),
+    Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
 )
 
 
@@ -64,7 +65,7 @@ async def perform(operation: Operation, server: Server, caller: Caller, ask: Ask
     if operation.types and ask.type and ask.type not in operation.types:
         text = f"${operation.name} is an operation of {', '.join(operation.types)}, not of {ask.type}."
         raise refuse(404, "not-supported", text)
-    if operation.operator and caller != OPERATOR:
+    if operation.operator and not caller.operator:
         raise refuse(403, "forbidden", f"${operation.name} is for operators of this server only.")
     return await operation.perform(server, caller, ask, inputs(ask, operation.takes))
 
@@ -72,7 +73,14 @@ async def perform(operation: Operation, server: Server, caller: Caller, ask: Ask
 def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, ...]:
     """The operations as rows for the table of interactions, by which requests and entries of bundles find them."""
     return tuple(
-        Interaction(method, f"{PATHS[level]}${operation.name}", f"${operation.name}", partial(perform, operation), body)
+        Interaction(
+            method,
+            f"{PATHS[level]}${operation.name}",
+            f"${operation.name}",
+            partial(perform, operation),
+            operation.needs,
+            body,
+        )
         for operation in operations
         for level in operation.levels
         for method, body in (("GET", ""), ("POST", "operation"))

@@ -10,9 +10,10 @@ from starlette.types import Scope
 
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.xml_write import write_xml
+from fhir_server.rest.binary import RAW, raw
 from fhir_server.rest.coding import WORTHWHILE, compressed, takes_gzip
 from fhir_server.rest.html import SECURITY, page
-from fhir_server.rest.negotiate import JSON, Form, Headers
+from fhir_server.rest.negotiate import JSON, Form, Headers, wanted
 from fhir_server.rest.respond import Message
 
 _LONG = 100_000  # bytes beyond which a form or coding is made in a thread, while other requests go on
@@ -24,6 +25,11 @@ async def dressed(message: Message, scope: Scope, base: str, headers: Headers) -
     form: Form = scope.get("form", JSON)
     if not body:
         return message
+    if form is RAW:
+        found = raw(message, headers[b"accept"].decode("latin-1")) if status == 200 else None
+        if found is not None:
+            return found
+        form = wanted(headers[b"accept"], None, None) if status == 200 else JSON
     if form is not JSON:
         query = scope["query_string"].decode("latin-1")
         if len(body) > _LONG:

@@ -37,7 +37,7 @@ Headers = Mapping[bytes, bytes]
 
 
 class Form(NamedTuple):
-    """How an answer is written: `kind` is json, xml or html, `type` the Content-Type header."""
+    """How an answer is written: `kind` is json, xml, html or (binary.py) raw, `type` the Content-Type header."""
 
     kind: str
     type: tuple[bytes, bytes]
@@ -81,12 +81,12 @@ def wanted(accept: bytes | None, format: str | None, pretty: str | None) -> Form
 
 def _best(accept: str) -> str:
     """The MIME type of the highest quality; then the one named most exactly, first, or preferred by us (JSON)."""
-    ranges = [_range(text) for text in accept.split(",", _RANGES)[:_RANGES] if text.strip()]
+    ranges = media_ranges(accept)
     rated = []
     for at, mime in enumerate(WRITTEN):
         # The most exact range that covers a type tells its quality. https://www.rfc-editor.org/rfc/rfc9110#name-accept
         exact, quality, place = max(
-            ((_covers(kind, mime), quality, -number) for number, (kind, quality) in enumerate(ranges)),
+            ((covers(kind, mime), quality, -number) for number, (kind, quality) in enumerate(ranges)),
             default=(0, 0.0, 0),
         )
         if exact and quality:
@@ -94,6 +94,11 @@ def _best(accept: str) -> str:
     if not rated:
         raise refuse(406, "not-supported", f"None of the types in Accept is written here: use {_choice()}.")
     return max(rated)[-1]
+
+
+def media_ranges(accept: str) -> list[tuple[str, float]]:
+    """The media ranges of an Accept header, each with its quality."""
+    return [_range(text) for text in accept.split(",", _RANGES)[:_RANGES] if text.strip()]
 
 
 def _range(text: str) -> tuple[str, float]:
@@ -112,7 +117,7 @@ def _range(text: str) -> tuple[str, float]:
     return kind, quality if quality == quality else 0.0  # NaN is no quality
 
 
-def _covers(range: str, mime: str) -> int:
+def covers(range: str, mime: str) -> int:
     """How exactly a media range names a type: 3 itself, 2 its family, 1 anything, 0 not at all."""
     if range == mime:
         return 3

@@ -19,7 +19,9 @@ SECURITY = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 def answered(answer: Answer, settings: Settings, returns: str) -> Message:
     """An interaction's answer; `returns` is the preference for what a write gives back."""
     status, body, stored, written, more = answer
-    headers = [*SECURITY, *((name.lower().encode(), value.encode()) for name, value in more)]
+    headers = list(SECURITY)
+    if more:
+        headers += [(name.lower().encode(), value.encode()) for name, value in more]
     if stored is not None:
         headers.append((b"etag", b'W/"%d"' % stored.version))
         headers.append((b"last-modified", _http_date(stored.updated // 1_000_000)))

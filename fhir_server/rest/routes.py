@@ -26,7 +26,7 @@ ENTRIES = (*TABLE, *rows())
 ENTRY_SHAPES = compiled(ENTRIES)
 INTERACTIONS: tuple[Interaction, ...] = (
     *ENTRIES,
-    Interaction("POST", "", "transaction", partial(now_or_later, shapes=ENTRY_SHAPES), "resource"),
+    Interaction("POST", "", "transaction", partial(now_or_later, shapes=ENTRY_SHAPES), "", "resource"),
     Interaction("GET", "_async/[id]", "async", partial(status, shapes=ENTRY_SHAPES)),
     Interaction("DELETE", "_async/[id]", "async", forget),
 )

@@ -31,8 +31,14 @@ def _versioned(value: str) -> tuple[Fields, ...]:
     return ((f"{url}|{version}",),) if version else ()
 
 
+# Units that need no second entry, which is most of what is written.
+_USUAL = frozenset(code for code, scale in ucum.SCALES.items() if scale.canonical == code)
+
+
 def canonical_unit(value: dict[str, Any]) -> tuple[Fields, ...]:
     """The quantity in the canonical unit of its dimension, if its own is another: see params/quantity.py."""
+    if value.get("code") in _USUAL:
+        return ()
     made: list[Fields] = []
     for low, high, system, code, _ in range_(value) if "low" in value or "high" in value else quantity(value):
         scale = ucum.scale(code) if system == ucum.SYSTEM else None

@@ -14,6 +14,7 @@ from fhir_server.fhir.definitions import Definitions, SearchParam
 from fhir_server.fhir.paths import Key, Refers, Step, Where, routes
 from fhir_server.search.aliases import aliases
 from fhir_server.search.composites import composite_actions
+from fhir_server.search.contained import entries as contained_entries
 from fhir_server.search.entries import Values, to_float, values
 from fhir_server.search.extras import EXTRAS, UNITS, texts
 from fhir_server.search.find import Find, evaluated, finder, keeps
@@ -21,6 +22,8 @@ from fhir_server.search.predicate import Entry, Param
 from fhir_server.search.words import entry as words_entry
 from fhir_server.search.words import line
 
+# Binary.securityContext, which no search parameter of R4 names: whose Binary it is (access/rights.py).
+SECURITY_CONTEXT = Param("securityContext", "reference")
 LATITUDE, LONGITUDE = Param("near:latitude", "number"), Param("near:longitude", "number")
 
 
@@ -47,12 +50,19 @@ def indexer(definitions: Definitions, base: str) -> Callable[[Resource], tuple[E
     """A function from a valid resource to its distinct index entries; `base` is the URL of this server.
 
     `_id`, `_lastUpdated` and aliases (aliases.py) make none. What a modifier asks beyond a parameter's own entries is
-    indexed under a pseudo-parameter, only where there is something (extras.py, words.py). A type is compiled at its
+    indexed under a pseudo-parameter, only where there is something (extras.py, words.py), and so is what is contained
+    (contained.py). A type is compiled at its
     first use.
     """
     plans: dict[str, Action] = {}
 
     def index(resource: Resource) -> tuple[Entry, ...]:
+        own = _own(resource)
+        if "contained" not in resource:
+            return own
+        return tuple(dict.fromkeys((*own, *contained_entries(resource, _own))))
+
+    def _own(resource: Resource) -> tuple[Entry, ...]:
         type = resource["resourceType"]
         plan = plans.get(type)
         if plan is None:
@@ -129,6 +139,9 @@ def _guarded(test: Callable[[Any], bool], action: Action) -> Action:
 def _plan(type: str, definitions: Definitions, base: str) -> Action:
     root = _Node()
     skipped = aliases(definitions, type)
+    context = values("reference", "Reference", None, base)
+    if type == "Binary" and context is not None:
+        root.at((Key("securityContext"),)).actions.append(_entries(SECURITY_CONTEXT, context))
     for code, param in definitions.search[type].items():
         if code in ("_id", "_lastUpdated") or not param.expression:
             continue

@@ -133,6 +133,8 @@ class _Reader:
             summary=self.said.get("_summary"),
             elements=self.said.get("_elements", ()),
             includes=tuple(dict.fromkeys(self.includes)),
+            contained=self.said.get("_contained", "false"),
+            contained_type=self.said.get("_containedType", "container"),
             ignored=tuple(self.ignored),
             used=tuple(self.used),
         )
@@ -195,6 +197,8 @@ RESULT: Mapping[str, Callable[[_Reader, str], Any]] = {
     "_sort": _Reader.sort,
     "_total": _one_of("_total", TOTALS),
     "_summary": _one_of("_summary", SUMMARIES),
+    "_contained": _one_of("_contained", ("false", "true", "both")),
+    "_containedType": _one_of("_containedType", ("container", "contained")),
     "_elements": lambda reader, text: tuple(part for part in text.split(",") if part),
 }
 

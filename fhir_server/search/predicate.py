@@ -110,10 +110,34 @@ class Not:
     part: "Predicate"
 
 
-Predicate = Is | Chain | Has | And | Or | Not
+@dataclass(frozen=True, slots=True)
+class Of:
+    """The resource is of one of `types` and matches `where`: a search over many types asks something else of each."""
+
+    types: tuple[str, ...]
+    where: "Predicate"
+
+
+Predicate = Is | Chain | Has | And | Or | Not | Of
+
+
+def across(where: Predicate) -> bool:
+    """Whether a condition is about other resources."""
+    match where:
+        case And(parts) | Or(parts):
+            return any(across(part) for part in parts)
+        case Not(part) | Of(_, part):
+            return across(part)
+    return isinstance(where, Chain | Has)
+
 
 EVERYTHING = And(())
 NOTHING = Or(())
+
+
+def of_types(types: Iterable[str]) -> Of:
+    """Whatever is of one of these types."""
+    return Of(tuple(types), EVERYTHING)
 
 
 class Sort(NamedTuple):
@@ -146,6 +170,8 @@ def matches(where: Predicate, row: Indexed, world: World) -> bool:
             return any(matches(part, row, world) for part in parts)
         case Not(part):
             return not matches(part, row, world)
+        case Of(types, part):
+            return row.type in types and matches(part, row, world)
         case Is(param, tests):
             return any(_meets(entry, param, tests) for entry in entries_of(row, param))
         case Chain(param, type_, inner):
@@ -161,7 +187,7 @@ def matches(where: Predicate, row: Indexed, world: World) -> bool:
 
 
 def entries_of(row: Indexed, param: Param) -> Iterable[Entry]:
-    """The row's entries of one parameter, `_id` and `_lastUpdated` included."""
+    """The row's entries of one parameter, columns included."""
     if param.kind == "id":
         return ((param, row.id),)
     if param.kind == "updated":

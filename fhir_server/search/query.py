@@ -28,5 +28,7 @@ class Search:
     summary: str | None = None  # true, text, data, count or false
     elements: tuple[str, ...] = ()
     includes: tuple[Include, ...] = ()
+    contained: str = "false"  # true or both: contained resources are results (too)
+    contained_type: str = "container"  # or contained: what comes in the answer
     ignored: tuple[str, ...] = ()  # names of the parameters left out under lenient handling
     used: tuple[tuple[str, str], ...] = ()  # the pairs that count, for the self link

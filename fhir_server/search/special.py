@@ -7,7 +7,7 @@ from fhir_server.search.context import Context, unsupported
 from fhir_server.search.filtered import filtered
 from fhir_server.search.near import near
 from fhir_server.search.params.value import split, unescape
-from fhir_server.search.predicate import EVERYTHING, ID, And, Has, Is, Or, Param, Predicate
+from fhir_server.search.predicate import ID, And, Has, Is, Or, Param, Predicate
 from fhir_server.search.words import has_words
 
 ITEM = Param("item", "reference")  # of List
@@ -37,13 +37,6 @@ def _list(context: Context, type: str, text: str) -> Predicate:
     return Has("List", ITEM, Or(lists))
 
 
-def _contained(context: Context, type: str, text: str) -> Predicate:
-    """Contained resources are no results here; they are reached through what contains them."""
-    if text != "false":
-        raise unsupported(f"_contained={text[:20]} is not supported: only _contained=false, which is the default.")
-    return EVERYTHING
-
-
 def _near(context: Context, type: str, text: str) -> Predicate:
     if type != "Location":
         raise unsupported(f"{type} has no search parameter 'near'.")
@@ -57,6 +50,5 @@ SPECIAL: Mapping[str, Callable[[Context, str, str], Predicate]] = {
     "_content": lambda context, type, text: _words(context, text, narrative=False),
     "_list": _list,
     "_filter": filtered,
-    "_contained": _contained,
     "near": _near,
 }

@@ -38,47 +38,55 @@ def _line(code: str, text: str) -> str:
 
 def entry(resource: dict[str, Any], lines: Iterable[str]) -> Entry | None:
     """The entry of a resource; `lines` are those of its token parameters."""
-    narrative: dict[str, None] = {}
+    narrative = ""
     text = resource.get("text")
     if isinstance(text, dict) and "div" in text:
-        narrative = dict.fromkeys(_WORD.findall(fold(html.unescape(_TAG.sub(" ", text["div"])))))
-    found = _collect(resource)
-    whole = "".join(dict.fromkeys(lines))
-    whole += "".join([f"{NARRATIVE}{WORD}{word}" for word in narrative])
-    whole += "".join([f"{WORD}{word}" for word in found if word not in narrative])
+        narrative = words(html.unescape(_TAG.sub(" ", text["div"])))
+    found = "".join([_words(one) if len(one) <= CACHED else words(one) for one in dict.fromkeys(_texts(resource))])
+    whole = "".join(dict.fromkeys(lines)) + narrative.replace(WORD, NARRATIVE + WORD) + found
+    if len(whole) > MOST:  # words that several texts have stand there once for each: only then it matters
+        told = dict.fromkeys(narrative.split(WORD)[1:])
+        others = [word for word in dict.fromkeys(found.split(WORD)[1:]) if word not in told]
+        whole = "".join(dict.fromkeys(lines)) + _marked(told, NARRATIVE + WORD) + _marked(others)
     return (TEXTS, whole[:MOST], "") if whole else None
 
 
-def _collect(resource: dict[str, Any]) -> dict[str, None]:
-    """The words of all texts that are meant for people. A stack, not recursion: half the time, paid at every write."""
-    found: dict[str, None] = {}
-    stack = [resource]
-    while stack:
-        for key, inner in stack.pop().items():
+def _texts(resource: dict[str, Any]) -> list[str]:
+    """All texts that are meant for people. A list that grows, not recursion, as it is paid at every write."""
+    found: list[str] = []
+    nodes = [resource]
+    for node in nodes:
+        for key, inner in node.items():
             kind = type(inner)
-            if kind is dict:
-                stack.append(inner)
+            if kind is str:
+                if key not in _MACHINES:
+                    found.append(inner)
+            elif kind is dict:
+                nodes.append(inner)
             elif kind is list:
                 for item in inner:
                     if type(item) is dict:
-                        stack.append(item)
+                        nodes.append(item)
                     elif type(item) is str and key not in _MACHINES:
-                        found.update(words(item))
-            elif kind is str and key not in _MACHINES:
-                found.update(_words(inner) if len(inner) <= CACHED else words(inner))
+                        found.append(item)
     return found
 
 
-def words(text: str) -> dict[str, None]:
-    """The distinct folded words of a text; none of a URL."""
+def words(text: str) -> str:
+    """The distinct folded words of a text, each after its mark; none of a URL."""
     return _words(text) if len(text) <= CACHED else _words.__wrapped__(text)
 
 
 @lru_cache(maxsize=16_384)
-def _words(text: str) -> dict[str, None]:
+def _words(text: str) -> str:
     if text.startswith(("http://", "https://", "urn:")):
-        return {}
-    return dict.fromkeys(_WORD.findall(fold(text)))
+        return ""
+    # What else folding does changes no word.
+    return _marked(dict.fromkeys(_WORD.findall(text.lower() if text.isascii() else fold(text))))
+
+
+def _marked(found: Iterable[str], mark: str = WORD) -> str:
+    return "".join([mark + word for word in found])
 
 
 def has_text(code: str, text: str) -> Predicate:
@@ -89,5 +97,5 @@ def has_text(code: str, text: str) -> Predicate:
 def has_words(text: str, narrative: bool) -> Iterator[Predicate]:
     """For each word asked: some word of the resource, or of its narrative, starts so."""
     mark = NARRATIVE + WORD if narrative else WORD
-    for word in words(text):
+    for word in words(text).split(WORD)[1:]:
         yield Is(TEXTS, (("norm", "contains", mark + word),))

@@ -1,8 +1,10 @@
-"""Does a text of State name a resource? What stores share when they expunge. https://hl7.org/fhir/R4/references.html#literal"""
+"""Keys of State in order, and whether one names a resource: what stores share. https://hl7.org/fhir/R4/references.html#literal"""
 
 import re
 from collections.abc import Callable, Sequence
 
+LAST = "\U0010ffff"  # comes after every text that begins like what it is appended to
+KEPT = "audit/"  # State that outlives the resources it names: who looked at what was expunged stays accountable
 _NAME = re.compile(rb"(?<![A-Za-z])([A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64})")
 
 

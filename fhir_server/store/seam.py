@@ -125,9 +125,17 @@ class Store(Protocol):
         ...
 
     async def history(
-        self, type: str | None, id: str | None, where: Predicate, since: int | None, after: Position | None, count: int
+        self,
+        type: str | None,
+        id: str | None,
+        where: Predicate,
+        since: int | None,
+        after: Position | None,
+        count: int,
+        at: tuple[int, int] | None = None,
     ) -> Page:
-        """Versions, newest first, of an instance, a type or (None, None) everything; `since` is inclusive."""
+        """Versions, newest first, of an instance, a type or (None, None) everything; `since` is inclusive. `at`: only
+        those that were current at some time in [low, high), and deletions made in it."""
         ...
 
     def scan(self, query: Query) -> AsyncIterator[Stored]:
@@ -157,6 +165,10 @@ class Store(Protocol):
     # State: codes, tokens, leases, jobs, cursors; small JSON values outside the resources.
     async def get_state(self, key: str) -> tuple[bytes, int] | None:
         """The value and its version; None if absent or expired."""
+        ...
+
+    async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
+        """The first `count` keys that begin with `prefix`, in order, and their values; none that has expired."""
         ...
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:

@@ -5,12 +5,21 @@ from typing import Any
 import pytest
 
 from fhir_server.access import Caller
-from fhir_server.rest import endpoint
+from fhir_server.fhir.definitions import load
+from fhir_server.rest.negotiate import Headers
 from fhir_server.search.predicate import Is, Param
+from fhir_server.server import Server
 from tests.client import Client
 
 # This caller sees what carries the tag `shown`.
-CALLER = Caller("limited", Is(Param("_tag", "token"), (("code", "=", "shown"),)))
+SHOWN = Is(Param("_tag", "token"), (("code", "=", "shown"),))
+CALLER = Caller("limited", lambda type, letter: SHOWN, types=tuple(load().resources))
+
+
+async def limited_caller(server: Server, headers: Headers, interaction: str) -> Caller:
+    return CALLER
+
+
 PATCH = {"content-type": "application/json-patch+json"}
 
 
@@ -32,7 +41,13 @@ def limited(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
         client("PUT", f"Observation/{id}", resource("Observation", id, True, **more))
     client("PUT", "Observation/o3", resource("Observation", "o3", False, status="final", code={"text": "x"},
                                              subject={"reference": "Patient/seen"}))  # fmt: skip
-    monkeypatch.setattr(endpoint, "caller_of", lambda scope: CALLER)
+    for id, shown in (("m1", True), ("m2", False)):
+        drug = {"resourceType": "Medication", "id": "inner", "code": {"text": "x" if shown else "Secret"}}
+        more = {"status": "active", "intent": "order", "medicationReference": {"reference": "#inner"}}
+        whose = {"subject": {"reference": "Patient/seen"}, "contained": [drug]}
+        client("PUT", f"MedicationRequest/{id}", resource("MedicationRequest", id, shown, **more, **whose))
+    client("PUT", "Binary/secret", resource("Binary", "secret", False, contentType="text/plain", data="U2VjcmV0"))
+    monkeypatch.setattr(client.app.endpoint, "caller_of", limited_caller)
     return client
 
 
@@ -70,6 +85,12 @@ def test_nothing_of_the_hidden_is_in_any_answer(limited: Client) -> None:
         "Patient/_history",
         "Observation?_include=Observation:subject",
         "?_type=Patient",
+        "_history?_at=2999",
+        "Patient/seen/*",
+        "Patient/hidden/*",
+        "Medication?_contained=true",
+        "Medication?_contained=both&_containedType=contained",
+        "Binary",
     )
     for path in paths:
         answer = limited("GET", path)
@@ -87,6 +108,13 @@ def test_chains_has_and_includes_do_not_see_it(limited: Client) -> None:
         "Patient?_has:Observation:subject:_id=o3": 0,
         "Observation?_total=accurate": 2,
         "Observation?_summary=count": 2,
+        "Patient/seen/*": 3,
+        "Patient/seen/*?_summary=count": 3,
+        "Patient/hidden/*": 1,
+        "Patient/hidden/*?_sort=_id": 1,
+        "Medication?_contained=true": 1,
+        "Medication?_contained=true&_total=accurate": 1,
+        "Medication?_contained=both&_summary=count": 1,
     }
     for path, expected in total.items():
         assert limited("GET", path).json()["total"] == expected, path
@@ -94,9 +122,18 @@ def test_chains_has_and_includes_do_not_see_it(limited: Client) -> None:
     assert [one["resource"]["id"] for one in body["entry"]] == ["seen", "o1"]
 
 
+def test_the_bytes_of_a_hidden_binary_are_not_found(limited: Client) -> None:
+    hidden, absent = (limited("GET", f"Binary/{id}", headers={"accept": "text/plain"}) for id in ("secret", "absent"))
+    assert hidden.status_code == absent.status_code == 404
+    assert hidden.text.replace("secret", "absent") == absent.text
+
+
 def test_it_is_neither_overwritten_nor_deleted(limited: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     body = resource("Patient", "hidden", True, name=[{"family": "Taken"}])
-    assert limited("PUT", "Patient/hidden", body).status_code == 404
+    refused = limited("PUT", "Patient/hidden", body)
+    absent = limited("PUT", "Patient/absent", {**body, "id": "absent"})
+    assert refused.status_code == absent.status_code == 403
+    assert refused.text == absent.text
     limited("DELETE", "Patient/hidden")
     entries = [{"request": {"method": "PUT", "url": "Patient/hidden"}, "resource": body}]
     for type in ("batch", "transaction"):

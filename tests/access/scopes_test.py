@@ -67,7 +67,7 @@ def test_what_is_no_scope_or_cannot_be_enforced_is_not_read(text: str) -> None:
             "patient/Observation.rs?category=a&status=final",
         ),
         ("openid launch/patient offline_access", "openid launch/patient patient/*.rs", "openid launch/patient"),
-        ("system/A.read system/Patient.read system/Encounter.rs", "system/*.rs", "system/Patient.read system/Encounter.rs"),
+        ("system/A.read system/Patient.read system/Encounter.rs", "system/*.rs", "system/Patient.read system/Encounter.rs"),  # noqa: E501
         ("", "system/*.rs", ""),
     ],
 )  # fmt: skip

@@ -78,7 +78,7 @@ def test_its_audience_may_be_a_list_and_end_in_a_slash(door: Door) -> None:
 
 def test_who_shares_links_is_the_same_user_and_client_and_patient(door: Door) -> None:
     one, again, other = (
-        grant(door, signed(claims(**more), "RS256")) for more in ({}, {"exp": NOW + 99}, {"patient": "p2"})
+        grant(door, signed(claims(**more), "RS256")) for more in ({}, {"exp": NOW + 2999}, {"patient": "p2"})
     )
     assert one
     assert again
@@ -139,8 +139,8 @@ REFUSED: dict[str, Callable[[], str]] = {
     "exp in a year": lambda: signed(claims(exp=NOW + 31_536_000), "RS256"),
     "exp is true": lambda: signed(claims(exp=True), "RS256"),
     "exp infinite": lambda: signed(json.dumps(claims(exp=None)).encode()[:-1] + b', "exp": 1e999}', "RS256"),
-    "not yet": lambda: signed(claims(nbf=NOW + 600), "RS256"),
-    "made in the future": lambda: signed(claims(iat=NOW + 600), "RS256"),
+    "not yet": lambda: signed(claims(nbf=NOW + 3600), "RS256"),
+    "made in the future": lambda: signed(claims(iat=NOW + 3600), "RS256"),
     "patient is a search": lambda: signed(claims(patient="p1,p2"), "RS256"),
     "patient is a path": lambda: signed(claims(patient="../Patient/p2"), "RS256"),
     "user of another server": lambda: signed(claims(fhirUser="https://other.example/fhir/Practitioner/7"), "RS256"),

@@ -53,6 +53,7 @@ OTHER = Registered(
     redirects=("https://other.example/",),
     launch="https://other.example/go",
 )
+DOCTORS = {"generalPractitioner": [{"reference": "Practitioner/doc"}]}
 RESOURCES: tuple[dict[str, Any], ...] = (
     {
         "resourceType": "Patient",
@@ -60,9 +61,17 @@ RESOURCES: tuple[dict[str, Any], ...] = (
         "name": [{"family": "Berg", "given": ["Anna"]}],
         "birthDate": "1970-12-31",
         "gender": "female",
+        **DOCTORS,
     },
-    {"resourceType": "Patient", "id": "bo", "name": [{"family": "Berger", "given": ["Bo"]}], "birthDate": "1980-01-02"},
-    {"resourceType": "Patient", "id": "x", "name": [{"family": "<script>alert(1)</script>"}]},
+    {
+        "resourceType": "Patient",
+        "id": "bo",
+        "name": [{"family": "Berger", "given": ["Bo"]}],
+        "birthDate": "1980-01-02",
+        **DOCTORS,
+    },
+    {"resourceType": "Patient", "id": "x", "name": [{"family": "<script>alert(1)</script>"}], **DOCTORS},
+    {"resourceType": "Patient", "id": "zed", "name": [{"family": "Bergson"}]},  # of no clinician here
     {"resourceType": "Practitioner", "id": "doc", "name": [{"family": "Doctor"}]},
     {"resourceType": "RelatedPerson", "id": "mum", "patient": {"reference": "Patient/bo"}},
     {"resourceType": "RelatedPerson", "id": "past", "active": False, "patient": {"reference": "Patient/bo"}},

@@ -27,7 +27,8 @@ def test_two_workers_write_to_one_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--host", "0.0.0.0"], "loopback"),
+        (["--host", "0.0.0.0", "--auth", "open"], "loopback"),
+        (["--host", "0.0.0.0"], "TLS"),
         (["--auth", "none"], "auth"),
         (["--store", "oracle://x"], "Unknown store"),
         (["--store", "mongodb://127.0.0.1:9/db"], "127.0.0.1:9"),

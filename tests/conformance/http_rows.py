@@ -65,11 +65,13 @@ HTTP: dict[str, tuple[Row, ...]] = {
             FORMATS + "test_html_never_renders_what_is_stored",
         ),
         yes("gzip both ways", FORMATS + "test_large_answers_are_packed", FORMATS + "test_packed_requests_are_read"),
-        partly(
-            "Binary",
-            HERE + "test_a_binary_is_a_resource_like_any_other",
-            REFUSED + "[raw Binary]",
-            note="as a resource; not raw in its own content type (406, 415)",
+        yes("Binary as a resource", HERE + "test_a_binary_is_a_resource_like_any_other"),
+        yes(
+            "Binary in its own content type, read and written; `X-Security-Context`",
+            HERE + "test_a_binary_is_read_as_its_own_bytes",
+            HERE + "test_a_binary_is_written_as_its_own_bytes",
+            HERE + "test_a_content_type_that_is_none_does_not_reach_a_header",
+            REFUSED + "[raw Binary of another type]",
         ),
     ),
     "Headers": (
@@ -220,8 +222,13 @@ HTTP: dict[str, tuple[Row, ...]] = {
         yes("history of an instance, a type, all; newest first, paged", SEARCH + "test_history_pages_newest_first"),
         yes("`_count`", SEARCH + "test_history_pages_newest_first", HERE + "test_a_history_can_be_counted_only"),
         yes("`_since`", SEARCH + "test_history_pages_newest_first"),
-        no("`_at`", REFUSED + "[_at]", note="400"),
-        no("`_list`", REFUSED + "[_list of a history]", note="400"),
+        yes(
+            "`_at`",
+            HERE + "test_a_history_at_a_time_is_what_was_current_then",
+            "store/contract_test.py::test_history_at_a_time_is_what_was_current_then",
+            REFUSED + "[_at of nonsense]",
+        ),
+        no("`_list`", REFUSED + "[_list of a history]", note="400: read the List, then the histories it names"),
     ),
     "Operations": (
         yes(

@@ -21,7 +21,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         url = f"sqlite:///{tmp_path_factory.mktemp('conformance') / 'fhir.db'}"
     else:
         url = request.getfixturevalue("mongo").uri(f"t{uuid.uuid4().hex[:16]}")
-    client = Client(Settings(store=url, base_url=BASE, access_log=False))
+    client = Client(Settings(store=url, base_url=BASE, auth="open", access_log=False))
     entries = [
         {"resource": one, "request": {"method": "PUT", "url": f"{one['resourceType']}/{one['id']}"}} for one in WORLD
     ]

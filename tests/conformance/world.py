@@ -75,5 +75,13 @@ WORLD: tuple[Resource, ...] = (
     of("Provenance", "prov", target=[reference("Patient/a"), reference("Observation/o1")],
         recorded="2024-01-01T00:00:00Z",
        agent=[{"who": reference("Practitioner/pr")}]),
+    of("MedicationRequest", "mr", status="active", intent="order", subject=reference("Patient/b"),
+       medicationReference=reference("#m1"), contained=[
+           of("Medication", "m1", code=code("urn:drugs", "aspirin"), status="active"),
+           of("Medication", "m2", code=code("urn:drugs", "zinc"), status="inactive")]),
+    of("MedicationRequest", "mr2", status="active", intent="order", subject=reference("Patient/b"),
+       medicationReference=reference("#m1"), contained=[of("Medication", "m1", code=code("urn:drugs", "aspirin")),
+                                                        of("Organization", "o1", name="Inner")]),
+    of("Medication", "med", code=code("urn:drugs", "aspirin"), status="active"),
     of("List", "l", status="current", mode="working", entry=[{"item": reference("Patient/a")}]),
 )  # fmt: skip

@@ -221,3 +221,49 @@ def test_history_pages_newest_first(client: Client) -> None:
     assert "entry" not in client("GET", "Observation/_history").json()
     assert "entry" not in client("GET", "Patient/_history?_since=2999-01-01").json()
     assert len(client("GET", "_history?_since=2020-01-01T00:00:00Z").json()["entry"]) == 7
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_pages_of_all_of_a_compartment(client: Client, count: int) -> None:
+    client("PUT", "Patient/p", {"resourceType": "Patient", "id": "p", "link": [LINK_TO_ITSELF]})
+    client("PUT", "Patient/q", {"resourceType": "Patient", "id": "q"})
+    for id in ("c1", "c2", "c3"):
+        subject = {"reference": "Patient/p" if id != "c3" else "Patient/q"}
+        client("PUT", f"Condition/{id}", {"resourceType": "Condition", "id": id, "subject": subject})
+    found = []
+    address = f"Patient/p/*?_count={count}&_total=accurate"
+    while address:
+        page = client("GET", address).json()
+        assert page["total"] == 3
+        assert len(page.get("entry", ())) <= count
+        found += [entry["resource"]["id"] for entry in page.get("entry", ())]
+        links = {link["relation"]: link["url"] for link in page["link"]}
+        address = links.get("next", "").removeprefix(f"{BASE}/")
+    assert found == ["p", "c1", "c2"]
+    assert client("GET", "Patient/p/*?_summary=count").json()["total"] == 3
+
+
+LINK_TO_ITSELF = {"other": {"reference": "Patient/p"}, "type": "seealso"}
+
+
+def test_pages_and_totals_of_contained_resources(client: Client) -> None:
+    for number in range(6):
+        drug = {"resourceType": "Medication", "id": "m", "code": {"coding": [{"code": "a" if number % 2 else "b"}]}}
+        other = {**drug, "id": "n", "status": "active", "code": {"coding": [{"code": "c"}]}}
+        request = {"resourceType": "MedicationRequest", "id": f"r{number}", "status": "active", "intent": "order"}
+        whose = {"subject": {"reference": "Patient/p"}, "medicationReference": {"reference": "#m"}}
+        client("PUT", f"MedicationRequest/r{number}", {**request, **whose, "contained": [drug, other]})
+    query = "Medication?_contained=true&_containedType=contained&_count=2&code=a"
+    found, address = [], f"{query}&_total=accurate"
+    while address:
+        page = client("GET", address).json()
+        assert page["total"] == 3
+        found += [(entry["fullUrl"], entry["resource"]["id"]) for entry in page.get("entry", ())]
+        links = {link["relation"]: link["url"] for link in page["link"]}
+        address = links.get("next", "").removeprefix(f"{BASE}/")
+    assert found == [(f"{BASE}/MedicationRequest/r{number}#m", "m") for number in (1, 3, 5)]
+    assert client("GET", f"{query}&_summary=count").json()["total"] == 3
+    assert client("GET", f"{query}&status=active&_summary=count").json()["total"] == 0
+    refused = client("POST", "Medication", {"resourceType": "Medication"}, {"if-none-exist": "_contained=true&code=a"})
+    assert refused.status_code == 400
+    assert client("GET", "MedicationRequest?_contained=false").json()["total"] == 6

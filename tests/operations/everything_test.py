@@ -140,24 +140,23 @@ def test_a_patient_that_is_not_there(client: Client) -> None:
 
 
 def test_a_hidden_resource_is_in_no_record(client: Client) -> None:
-    import dataclasses
-
-    from fhir_server.access import OPERATOR
-    from fhir_server.rest import endpoint
+    from fhir_server.access import Caller
+    from fhir_server.rest.negotiate import Headers
     from fhir_server.search.index import param_of
     from fhir_server.search.predicate import ID, Not
+    from fhir_server.server import Server
 
     fill(client)
     hidden = Or((Is(param_of("code", "token")), Is(ID, (("id", "=", "doc"),)), Is(ID, (("id", "=", "o1"),))))
-    caller = dataclasses.replace(OPERATOR, id="someone", permit=Not(hidden))
-    original = endpoint.caller_of
-    endpoint.caller_of = lambda scope: caller
-    try:
-        body = client("GET", "Patient/a/$everything").json()
-        assert client("POST", "Patient/a/$expunge").status_code == 403
-        assert client("GET", "Patient?_explain=true").status_code == 403
-    finally:
-        endpoint.caller_of = original
+    caller = Caller("someone", lambda type, letter: Not(hidden))
+
+    async def someone(server: Server, headers: Headers, interaction: str) -> Caller:
+        return caller
+
+    client.app.endpoint.caller_of = someone
+    body = client("GET", "Patient/a/$everything").json()
+    assert client("POST", "Patient/a/$expunge").status_code == 403
+    assert client("GET", "Patient?_explain=true").status_code == 403
     assert "Observation/o1" not in names(body, "match")
     assert "Practitioner/doc" not in names(body, "include")
 

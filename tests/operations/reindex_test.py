@@ -22,7 +22,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def other(client: Client, store_url: str) -> Iterator[Client]:
     """A second process's view of the same store."""
-    opened = Client(Settings(store=store_url, base_url=BASE, access_log=False))
+    opened = Client(Settings(store=store_url, base_url=BASE, auth="open", access_log=False))
     yield opened
     opened.close()
 

@@ -44,7 +44,7 @@ PLAUSIBLE = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """One empty server for all tests of this module that do not look at what the others leave."""
     folder: Path = tmp_path_factory.mktemp("capability")
-    opened = Client(Settings(store=f"sqlite:///{folder / 'fhir.db'}", base_url=BASE, access_log=False))
+    opened = Client(Settings(store=f"sqlite:///{folder / 'fhir.db'}", base_url=BASE, auth="open", access_log=False))
     yield opened
     opened.close()
 
@@ -155,7 +155,14 @@ def interactions_of_r4() -> dict[str, list[tuple[str, str]]]:
         "history-instance": [("GET", "T/i/_history")],
         "history-type": [("GET", "T/_history")],
         "create": [("POST", "T")],
-        "search-type": [("GET", "T"), ("POST", "T/_search"), ("GET", "T/i/T"), ("POST", "T/i/T/_search")],
+        "search-type": [
+            ("GET", "T"),
+            ("POST", "T/_search"),
+            ("GET", "T/i/T"),
+            ("POST", "T/i/T/_search"),
+            ("GET", "T/i/*"),
+            ("POST", "T/i/*/_search"),
+        ],
         "transaction": [("POST", "")],
         "batch": [("POST", "")],
         "search-system": [("GET", ""), ("POST", "_search")],

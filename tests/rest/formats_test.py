@@ -314,7 +314,7 @@ def test_packed_requests_are_read(client: Client) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(store_url: str) -> None:
-    client = Client(Settings(store=store_url, base_url=BASE, access_log=False, max_body=1_000_000))
+    client = Client(Settings(store=store_url, base_url=BASE, auth="open", access_log=False, max_body=1_000_000))
     headers = {"content-type": "application/fhir+json", "content-encoding": "gzip"}
     bomb = gzip.compress(b" " * 100_000_000)
     assert len(bomb) < 1_000_000

@@ -10,7 +10,7 @@ from tests.client import Client
 
 
 def test_a_line_tells_the_interaction_but_no_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    client = Client(Settings(store=f"sqlite:///{tmp_path / 'fhir.db'}"))
+    client = Client(Settings(store=f"sqlite:///{tmp_path / 'fhir.db'}", auth="open"))
     client("GET", "Patient?name=Secret", headers={"x-request-id": "r-1"})
     client("GET", "Patient/secret-id")
     client.close()

@@ -40,7 +40,7 @@ def test_nonsense_is_refused_by_name(environ: dict[str, str]) -> None:
         (Settings(auth="smart", issuers="https://idp.example"), "issuers"),
         (Settings(auth="smart", issuers="http://idp.example=https://idp.example/jwks"), "issuers"),
         (Settings(auth="none"), "Unknown auth"),
-        (Settings(host="0.0.0.0"), "loopback"),
+        (Settings(auth="open", host="0.0.0.0"), "loopback"),
         (Settings(page_size=5000), "page_size"),
         (Settings(log_level="LOUD"), "log_level"),
     ],

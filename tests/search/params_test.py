@@ -367,7 +367,7 @@ def test_the_patient_alias(reference: str, query: str, found: bool) -> None:
         ("Location", "near=91|2|3", "not latitude|longitude"),
         ("Patient", "near=1|2|3", "no search parameter"),
         ("Patient", "_list=$current-problems", "functional list"),
-        ("Patient", "_contained=true", "only _contained=false"),
+        ("Patient", "_contained=maybe", "not one of false, true, both"),
         ("Patient", "identifier:of-type=a|b", "Expected system|code|value"),
         ("Patient", "gender:of-type=a|b|c", "Modifier 'of-type'"),
         ("Patient", "gender:text=.,", "Expected a value"),

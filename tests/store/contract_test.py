@@ -251,6 +251,35 @@ async def test_history_is_newest_first_of_instance_type_and_system(store: Store)
     assert await history("Observation", "nobody") == []
 
 
+async def test_history_at_a_time_is_what_was_current_then(store: Store) -> None:
+    await write(store, change("a"), change("b"), change("p", type="Patient"))
+    await write(store, change("a", 2), change("b", 2, method="DELETE"))
+    await write(store, change("a", 3))
+    first = (await store.history("Observation", "a", EVERYTHING, None, None, 9)).rows[-1].updated
+
+    async def at(low: int, high: int, type: str | None = None, id: str | None = None) -> list[tuple[str, int]]:
+        seen: list[tuple[str, int]] = []
+        after = None
+        while True:
+            page = await store.history(type, id, EVERYTHING, None, after, 1, (low, high))
+            seen += [(row.id, row.version) for row in page.rows]
+            if page.next is None:
+                return sorted(seen)
+            after = page.next
+
+    step = first  # change() makes version n at n times this
+    assert await at(0, step) == []
+    assert await at(step, step + 1) == await at(step + 1, 2 * step) == [("a", 1), ("b", 1), ("p", 1)]
+    assert await at(2 * step - 1, 2 * step + 1) == [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("p", 1)]
+    assert await at(2 * step + 1, 2 * step + 2) == [("a", 2), ("p", 1)]
+    assert await at(3 * step, 4 * step) == [("a", 3), ("p", 1)]
+    assert await at(2 * step, 2 * step + 1, "Observation", "a") == [("a", 2)]
+    assert await at(2 * step, 2 * step + 1, "Observation") == [("a", 2), ("b", 2)]
+    where = Is(ID, (("id", "=", "a"),))
+    page = await store.history("Observation", None, where, None, None, 9, (2 * step, 2 * step + 1))
+    assert [(row.id, row.version) for row in page.rows] == [("a", 2)]
+
+
 async def test_scan_and_changes_see_everything_once(store: Store) -> None:
     await write(store, *(change(f"o{n}") for n in range(7)))
     await write(store, change("o3", 2))
@@ -396,6 +425,17 @@ async def test_a_failed_work_takes_nothing_with_it_from_its_neighbours(store: St
     assert len(await ids(store, where)) == 5
 
 
+async def test_state_is_listed_by_prefix_in_order(store: Store) -> None:
+    for key in ("p/b", "p/a/2", "p/a/10", "p/\u00e9", "p", "p0", "o/z", "q"):
+        await store.put_state(key, key.encode(), 0)
+    await store.put_state("p/gone", b"1", 0, expires=1)
+    await store.put_state("p/later", b"1", 0, expires=2**60)
+    keys = [key for key, _ in await store.list_state("p/", 100)]
+    assert keys == ["p/a/10", "p/a/2", "p/b", "p/later", "p/\u00e9"]
+    assert await store.list_state("p/", 2) == [("p/a/10", b"p/a/10"), ("p/a/2", b"p/a/2")]
+    assert await store.list_state("none/", 5) == []
+
+
 async def expunge(store: Store, *resources: tuple[str, str]) -> int:
     async def work(tx: Tx) -> int:
         return await tx.expunge(resources, 9_000)
@@ -410,6 +450,7 @@ async def test_what_is_expunged_has_never_been(store: Store) -> None:
     await store.put_state("cursor/Observation/a", b"1", 0)
     await store.put_state("job", b'{"of":"http://x/fhir/Observation/a"}', 0)
     await store.put_state("other", b'{"of":"Observation/ab"}', 0)
+    await store.put_state("audit/process/1", b"Observation/a", 0)
     before = [position async for position, _ in store.changes(None)]
     assert await expunge(store, ("Observation", "a"), ("Observation", "never")) == 2
     assert await store.read("Observation", "a", EVERYTHING) is None
@@ -422,6 +463,7 @@ async def test_what_is_expunged_has_never_been(store: Store) -> None:
     assert await store.get_state("cursor/Observation/a") is None
     assert await store.get_state("job") is None
     assert await store.get_state("other") is not None
+    assert await store.get_state("audit/process/1") is not None, "the journal of accesses stays"
     assert [row.id async for _, row in store.changes(None)] == ["b"]
     assert [row async for _, row in store.changes(before[-1])] == []
     await write(store, change("c"))

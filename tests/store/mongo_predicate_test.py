@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fhir_server.search.predicate import EVERYTHING, And, Chain, Has, Is, Not, Or, Param
-from fhir_server.store.mongo import MongoStore, large, open_mongo, where
+from fhir_server.store.mongo import MongoStore, has, large, open_mongo, where
 from fhir_server.store.mongo import document as documents
 from fhir_server.store.seam import Change, Query, Tx
 from tests import mongod
@@ -14,7 +14,7 @@ from tests.store import predicate_test
 from tests.store.predicate_test import agree
 
 NAME, CODE, URI = Param("name", "string"), Param("code", "token"), Param("url", "uri")
-SUBJECT = Param("subject", "reference")
+SUBJECT, DATE = Param("subject", "reference"), Param("date", "date")
 pytestmark = pytest.mark.mongo
 
 
@@ -43,6 +43,62 @@ async def test_agrees_when_every_resource_overflows(
     monkeypatch.setattr(predicate_test, "EXAMPLES", 100)
     await agree(mongo_store)
     assert await mongo_store.database.overflow.estimated_document_count() > 60
+
+
+@pytest.mark.parametrize(("near", "most"), [(3, 4), (0, 4), (3, 0)])
+async def test_agrees_from_whichever_side_has_is_resolved(
+    mongo_store: MongoStore, monkeypatch: pytest.MonkeyPatch, near: int, most: int
+) -> None:
+    monkeypatch.setattr(has, "NEAR", near)
+    monkeypatch.setattr(has, "MOST", most)
+    monkeypatch.setattr(has, "RARE", 2)
+    monkeypatch.setattr(predicate_test, "EXAMPLES", 150)
+    await agree(mongo_store)
+
+
+async def examined(store: MongoStore, *wanted: Any) -> tuple[list[str], int]:
+    """What is found, and how many documents the server looked at for all commands of the search."""
+    database = store.database.resource.database
+    await database.command("profile", 2)
+    ids = await found(store, *wanted, type="Patient")
+    await database.command("profile", 0)
+    told = await database["system.profile"].find({"ns": store.database.resource.full_name}).to_list()
+    await database["system.profile"].drop()
+    return ids, sum(one.get("docsExamined", 0) for one in told)
+
+
+async def test_has_looks_at_no_more_than_the_smaller_side_and_a_page_needs(
+    mongo_store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(has, "MOST", 100)
+    await save(mongo_store, *[Change("Patient", f"p{n:03}", 1, 0, "PUT", b"{}", patient(n)) for n in range(250)])
+    for day in range(10):
+        changes = (
+            Change("Observation", f"o{n:03}-{day}", 1, 0, "PUT", b"{}", seen(n, day))
+            for n in range(250)
+        )  # fmt: skip
+        await save(mongo_store, *changes)
+    ann = Is(NAME, (("norm", "=", "ann"),))
+    late = Has("Observation", SUBJECT, Is(DATE, (("low", ">=", 5),)))
+    assert await examined(mongo_store, ann, late) == (["p000", "p100", "p200"], 3 + 3 * 10 + 3)
+    common, rare = (Has("Observation", SUBJECT, Is(CODE, (("code", "=", code),))) for code in ("often", "once"))
+    assert await examined(mongo_store, ann, common) == (["p000", "p100", "p200"], 3 + 3 * 9 + 3)
+    assert await examined(mongo_store, rare) == (["p007"], 1 + 1)
+    ids, documents = await examined(mongo_store, common)
+    assert len(ids) == 50
+    assert documents < 101 + 51 * 12
+    ids, documents = await examined(mongo_store, Not(ann), common)
+    assert len(ids) == 50
+    assert documents < 201 + 101 + 60 * 12
+
+
+def patient(number: int) -> tuple[Any, ...]:
+    return ((NAME, "ann" if number % 100 == 0 else f"bob{number}", "x"),)
+
+
+def seen(number: int, day: int) -> tuple[Any, ...]:
+    code = "once" if (number, day) == (7, 0) else "other" if day == 0 else "often"
+    return (SUBJECT, "Patient", f"p{number:03}", "", ""), (DATE, day, day + 1), (CODE, "s", code)
 
 
 async def save(store: MongoStore, *changes: Change) -> None:

@@ -20,6 +20,7 @@ from fhir_server.search.predicate import (
     Indexed,
     Is,
     Not,
+    Of,
     Or,
     Param,
     Predicate,
@@ -28,10 +29,12 @@ from fhir_server.search.predicate import (
     entries_of,
     fields,
     matches,
+    of_types,
 )
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Query, Store, Tx
 from fhir_server.store.sqlite import find
+from fhir_server.store.sqlite import where as compiling
 from tests.deep import deep
 
 FAMILY, GENDER, BIRTH = Param("family", "string"), Param("gender", "token"), Param("birthdate", "date")
@@ -125,7 +128,10 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
             lambda op, v: Is(param, ((name, op, v),)), st.sampled_from(["=", "prefix", "suffix", "contains"]), texts
         )
 
-    updated = spans(UPDATED, st.integers(0, 60))
+    updated = st.one_of(
+        spans(UPDATED, st.integers(0, 60)),
+        st.lists(st.sampled_from(["Patient", "Observation", "Basic"]), max_size=2, unique=True).map(of_types),
+    )
     if type == "Patient":
         ids: st.SearchStrategy[Predicate] = st.one_of(
             st.integers(0, 9).map(lambda n: Is(ID, (("id", "=", str(n)),))),
@@ -199,7 +205,8 @@ def predicates(type: str, depth: int) -> st.SearchStrategy[Predicate]:
             ),
             st.builds(lambda w: Chain(DERIVED, "Observation", w), predicates("Observation", depth - 1)),
         )
-    return st.one_of(leaf(type), several.map(And), several.map(Or), same.map(Not), across)
+    of = st.builds(Of, st.sampled_from([("Patient",), ("Observation",), ("Observation", "Patient"), ()]), same)
+    return st.one_of(leaf(type), several.map(And), several.map(Or), same.map(Not), across, of)
 
 
 async def fill(store: Store) -> World:
@@ -269,12 +276,12 @@ def generated() -> list[tuple[str, Predicate, Sort | None]]:
 async def agree(store: Store) -> None:
     world = await fill(store)
     found = 0
-    for type, where, sort in generated():
-        want = order(world, type, where, sort)
-        query = Query((type,), where, (sort,) if sort else (), 100, total=True)
+    for type, asked, sort in generated():
+        want = order(world, type, asked, sort)
+        query = Query((type,), asked, (sort,) if sort else (), 100, total=True)
         page = await store.search(query)
-        assert [row.id for row in page.rows] == want, (where, sort)
-        assert page.total == len(want), where
+        assert [row.id for row in page.rows] == want, (asked, sort)
+        assert page.total == len(want), asked
         paged: list[str] = []
         step = query._replace(count=7, total=False)
         while True:
@@ -283,7 +290,7 @@ async def agree(store: Store) -> None:
             if part.next is None:
                 break
             step = step._replace(after=part.next)
-        assert paged == want, ("paged", where, sort)
+        assert paged == want, ("paged", asked, sort)
         found += bool(want)
     assert found > EXAMPLES // 4
 
@@ -292,9 +299,35 @@ async def test_all_interpreters_agree(store: Store) -> None:
     await agree(store)
 
 
+async def test_a_search_over_types_asks_each_its_own(store: Store) -> None:
+    world = await fill(store)
+    asked: list[Predicate] = []
+
+    @settings(max_examples=deep(60, 1_000), derandomize=True, database=None)
+    @given(predicates("Patient", 2), predicates("Observation", 2), st.booleans())
+    def collect(patient: Predicate, observation: Predicate, positive: bool) -> None:
+        either = Or((Of(("Patient",), patient), Of(("Observation",), observation)))
+        asked.append(either if positive else And((Not(either), Of(("Observation",), And(())))))
+
+    collect()
+    for where in asked:
+        want = {row.id + row.type for row in world.values() if matches(where, row, world)}
+        for types in ((), ("Patient", "Observation")):
+            page = await store.search(Query(types, where, count=100, total=True))
+            assert {row.id + row.type for row in page.rows} == want, where
+            assert page.total == len(want), where
+
+
 async def test_sqlite_agrees_when_everything_counts_as_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find, "FEW", 1)
     monkeypatch.setattr(find, "SOME", 2)
+    store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
+    await agree(store)
+    await store.close()
+
+
+async def test_sqlite_agrees_when_everything_counts_as_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "DEEPEST", 1)
     store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
     await agree(store)
     await store.close()

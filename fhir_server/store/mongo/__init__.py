@@ -46,11 +46,18 @@ class MongoStore:
             return await find.count(self.database, query)
 
     async def history(
-        self, type: str | None, id: str | None, where: Predicate, since: int | None, after: Position | None, count: int
+        self,
+        type: str | None,
+        id: str | None,
+        where: Predicate,
+        since: int | None,
+        after: Position | None,
+        count: int,
+        at: tuple[int, int] | None = None,
     ) -> Page:
         """See seam.Store."""
         async with answering():
-            return await history.history(self.database, type, id, where, since, after, count)
+            return await history.history(self.database, type, id, where, since, after, count, at)
 
     async def scan(self, query: Query) -> AsyncIterator[Stored]:
         """See seam.Store."""
@@ -86,6 +93,11 @@ class MongoStore:
         """See seam.Store."""
         async with answering():
             return await state.get_state(self.database, key)
+
+    async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
+        """See seam.Store."""
+        async with answering():
+            return await state.list_state(self.database, prefix, count)
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """See seam.Store."""

@@ -16,7 +16,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of, next_number
-from fhir_server.store.names import naming
+from fhir_server.store.names import KEPT, LAST, naming
 
 KIND = "expunged"
 
@@ -49,7 +49,7 @@ async def expunge(
         ]
         await database.meta.bulk_write(stones, ordered=False, session=session)
     names = naming(resources)
-    cursor = database.state.find({}, {"value": 1}, session=session)
+    cursor = database.state.find({"_id": {"$not": {"$gte": KEPT, "$lt": KEPT + LAST}}}, {"value": 1}, session=session)
     gone = [row["_id"] async for row in cursor if names(row["_id"].encode()) or names(bytes(row["value"]))]
     if gone:
         await database.state.delete_many({"_id": {"$in": gone}}, session=session)

@@ -71,8 +71,8 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
         hint = "key" if len(types) > 1 and any(map(_names_one, parts)) and not compiler.overflowing else None
         return Search(types, await compiler.plan(query.where), order, computed, hint)
     narrow, left, unindexed = pinned
-    plan = await compiler.plan_of(left)
-    plan.early = [narrow, *plan.early, *[await compiler.compile(part) for part in unindexed]]
+    plan = await compiler.plan_of(left, narrow)
+    plan.early += [await compiler.compile(part) for part in unindexed]
     return Search(types, plan, order, computed, "compartment")
 
 
@@ -206,8 +206,8 @@ async def _version(database: Database, key: str, version: int) -> Document | Non
 
 async def _matching(database: Database, type_: str, key: str, where: Predicate) -> Document | None:
     compiler = Compiler(database, None, (type_,), await overflowing(database, None))
-    plan = await compiler.plan(where)
-    stages = [{"$match": {"_id": key}}, *plan.pipeline((type_,)), {"$project": COLUMNS}]
+    plan = await compiler.plan_of(conjuncts(where), {"_id": key})
+    stages = [*plan.pipeline((type_,)), {"$project": COLUMNS}]
     rows = await (await database.resource.aggregate(stages)).to_list()
     return rows[0] if rows else None
 

@@ -29,12 +29,13 @@ async def history(
     since: int | None,
     after: Position | None,
     count: int,
+    at: tuple[int, int] | None,
 ) -> Page:
     """One page of versions, newest first."""
     rows: list[Document] = []
     while len(rows) <= count:
         wanted = count + 1 - len(rows)
-        found = await _versions(database, type_, id_, since, after, wanted)
+        found = await _versions(database, type_, id_, since, after, wanted, at)
         rows += found if where == EVERYTHING else await _today(database, where, found)
         if len(found) < wanted:
             break
@@ -44,9 +45,16 @@ async def history(
 
 
 async def _versions(
-    database: Database, type_: str | None, id_: str | None, since: int | None, after: Position | None, count: int
+    database: Database,
+    type_: str | None,
+    id_: str | None,
+    since: int | None,
+    after: Position | None,
+    count: int,
+    at: tuple[int, int] | None,
 ) -> list[Document]:
     wanted: list[Document] = [{"u": {"$gte": since}}] if since is not None else []
+    wanted += [{"u": {"$lt": at[1]}}] if at else []
     if type_ is not None and id_ is not None:
         key = key_of(type_, id_)
         last = {"r": key, "v": after[0] if after else MaxKey()}
@@ -60,7 +68,25 @@ async def _versions(
             wanted.append({"u": {"$lte": after[0]}, "$or": older})
     projection = {**COLUMNS, "_id": 1, "w": 1}
     match = {"$and": wanted} if wanted else {}
+    if at:
+        stages: list[Document] = [
+            {"$match": match},
+            {"$sort": dict(order)},
+            *_current(at[0]),
+            {"$limit": count},
+            {"$project": projection},
+        ]
+        return await (await database.version.aggregate(stages, hint=hint)).to_list()
     return await database.version.find(match, projection, sort=order, limit=count, hint=hint).to_list()
+
+
+def _current(low: int) -> list[Document]:
+    """Stages that keep the versions that were current at `low` or were made later."""
+    following = {"r": "$_id.r", "v": {"$add": ["$_id.v", 1]}}
+    time: list[Document] = [{"$project": {"_id": 0, "u": 1}}]
+    look = {"from": "version", "localField": "following", "foreignField": "_id", "pipeline": time, "as": "following"}
+    kept = [{"u": {"$gte": low}}, {"m": {"$ne": "DELETE"}, "following.u": {"$not": {"$lte": low}}}]
+    return [{"$set": {"following": following}}, {"$lookup": look}, {"$match": {"$or": kept}}]
 
 
 def _position(row: Document, id_: str | None) -> Position:
@@ -73,7 +99,7 @@ async def _today(database: Database, where: Predicate, rows: list[Document]) -> 
     for type_ in {row["r"] for row in rows}:
         plan = await Compiler(database, None, (type_,), await overflowing(database, None)).plan(where)
         ids = list({row["_id"]["r"] for row in rows if row["r"] == type_})
-        stages = [{"$match": {"_id": {"$in": ids}}}, *plan.pipeline((type_,)), {"$project": {"_id": 1}}]
+        stages: list[Document] = [{"$match": {"_id": {"$in": ids}}}, *plan.pipeline((type_,)), {"$project": {"_id": 1}}]
         cursor = await database.resource.aggregate(stages)
         seen.update([row["_id"] async for row in cursor])
     return [row for row in rows if row["_id"]["r"] in seen]

@@ -1,14 +1,11 @@
-"""Chains and reverse chains as `$lookup`, and the few targets of a small one.
+"""Chains and reverse chains as `$lookup`.
 
 https://www.mongodb.com/docs/manual/reference/operator/aggregation/lookup/
 """
 
 from typing import Any
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from fhir_server.search.predicate import Param
-from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document
 from fhir_server.store.mongo.pack import SHAPES, TAB, alias, escape
 
@@ -20,7 +17,7 @@ def references_to(param: Param, type_: str, id_: str) -> list[str]:
     return [SHAPES[param].prefix + TAB.join((escape(id_), escape(type_), "", "")), alias(param.code, type_, id_)]
 
 
-def _targets(param: Param, types: tuple[str, ...]) -> Document:
+def targets(param: Param, types: tuple[str, ...]) -> Document:
     """The `_id`s that the references of `param` name, computed from `k` (id TAB type after the prefix)."""
     prefix = SHAPES[param].prefix
     mine = {"$filter": {"input": "$k", "as": "key", "cond": {"$eq": [{"$indexOfBytes": ["$$key", prefix]}, 0]}}}
@@ -41,30 +38,6 @@ def _targets(param: Param, types: tuple[str, ...]) -> Document:
     }
 
 
-async def targets_of(
-    database: Database,
-    session: AsyncClientSession | None,
-    pipeline: list[Document],
-    param: Param,
-    types: tuple[str, ...],
-    few: int,
-) -> list[str] | None:
-    """The `_id`s of `types` that what `pipeline` finds refers to through `param`; None if they are more than `few`."""
-    most = 20 * few  # many may refer to few, but a large set must be given up early
-    stages: list[Document] = [
-        *pipeline,
-        {"$project": {"_id": 0, "to": _targets(param, types)}},
-        {"$unwind": "$to"},
-        {"$limit": most + 1},
-        {"$group": {"_id": "$to", "count": {"$sum": 1}}},
-        {"$limit": few + 1},
-    ]
-    cursor = await database.resource.aggregate(stages, session=session)
-    rows = [row async for row in cursor]
-    given_up = len(rows) > few or sum(row["count"] for row in rows) > most
-    return None if given_up else [row["_id"] for row in rows]
-
-
 def chain_join(
     param: Param, type_: str, pipeline: list[Document], name: str, overflows: bool
 ) -> tuple[list[Document], Document]:
@@ -78,7 +51,7 @@ def chain_join(
             "as": name,
         }
     }
-    stages: list[Document] = [{"$set": {name: _targets(param, (type_,))}}, look]
+    stages: list[Document] = [{"$set": {name: targets(param, (type_,))}}, look]
     found: Document = {f"{name}.0": {"$exists": True}}
     if not overflows:
         return stages, found

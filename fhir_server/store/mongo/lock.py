@@ -9,7 +9,7 @@ by chance merely wait for each other. A create without criteria takes no lock: i
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Predicate
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Predicate
 from fhir_server.store.seam import Query
 
 BUCKETS = 1 << 16
@@ -35,7 +35,7 @@ def _leaves(type_: str, where: Predicate) -> Iterator[str]:
         case And(parts) | Or(parts):
             for part in parts:
                 yield from _leaves(type_, part)
-        case Not(part):
+        case Not(part) | Of(_, part):
             yield from _leaves(type_, part)
         case Chain(_, other, inner):
             yield from _leaves(other, inner)
@@ -55,7 +55,7 @@ def _types(where: Predicate) -> Iterator[str]:
         case And(parts) | Or(parts):
             for part in parts:
                 yield from _types(part)
-        case Not(part):
+        case Not(part) | Of(_, part):
             yield from _types(part)
         case Chain(_, type_, inner) | Has(type_, _, inner):
             yield type_

@@ -8,6 +8,7 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document
+from fhir_server.store.names import LAST
 
 # `ttl` lets the server remove the document within about a minute; `expires` decides at once.
 
@@ -22,6 +23,13 @@ async def get_state(database: Database, key: str) -> tuple[bytes, int] | None:
     """See seam.Store."""
     row = await database.state.find_one({"_id": key, **_alive()})
     return (row["value"], row["version"]) if row else None
+
+
+async def list_state(database: Database, prefix: str, count: int) -> list[tuple[str, bytes]]:
+    """See seam.Store."""
+    within = {"_id": {"$gte": prefix, "$lt": prefix + LAST}, **_alive()}
+    rows = await database.state.find(within, {"value": 1}).sort("_id", 1).limit(count).to_list()
+    return [(row["_id"], row["value"]) for row in rows]
 
 
 async def put_state(database: Database, key: str, value: bytes, version: int, expires: int | None = None) -> bool:

@@ -2,6 +2,7 @@
 
 Each `Is` is a condition on one element of one array, so one entry meets all its tests. A chain is a `$in` on the keys
 of what it finds while that is little, and a `$lookup` per candidate once it is more than FEW: never an unbounded list.
+Conditions on the resource itself come first: where they are selective, `_has` is asked of what they leave (has.py).
 """
 
 from dataclasses import dataclass, field
@@ -9,11 +10,12 @@ from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, across
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of
 from fhir_server.store.mongo.expand import exact_keys
-from fhir_server.store.mongo.join import chain_join, has_join, references_to, targets_of
+from fhir_server.store.mongo.has import referred_to
+from fhir_server.store.mongo.join import chain_join, has_join, references_to
 from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, literal, range_tests
 
 FEW = 1000  # resources that a chain may find and still become a $in (2 keys each, some 100 KB)
@@ -29,8 +31,16 @@ class Plan:
     late: list[Document] = field(default_factory=list)
 
     def pipeline(self, types: tuple[str, ...]) -> list[Document]:
-        """The stages that keep what matches, for a pipeline or a $lookup."""
-        stages: list[Document] = [{"$match": everything(of_types(types), *self.early)}, *self.joins]
+        """The stages that keep what matches."""
+        return self._stages(everything(of_types(types), *self.early))
+
+    def inside(self, types: tuple[str, ...]) -> list[Document]:
+        """The same within a $lookup, where the field looked up is to lead: in turns with an index on a condition, the
+        planner compares all of them for nearly every candidate, and may settle on reading the same range for each."""
+        return self._stages(everything(of_types(types), unindexed(everything(*self.early))))
+
+    def _stages(self, first: Document) -> list[Document]:
+        stages: list[Document] = [{"$match": first}, *self.joins]
         return [*stages, {"$match": everything(*self.late)}] if self.late else stages
 
 
@@ -43,15 +53,17 @@ class Compiler:
     types: tuple[str, ...]
     overflowing: frozenset[str]  # types of which some resource has overflow documents
     joins: list[Document] = field(default_factory=list)
+    near: Document = field(default_factory=dict)  # what is known of every resource asked about; {} while nothing is
 
     async def plan(self, where: Predicate) -> Plan:
         """Compile a whole predicate."""
         return await self.plan_of(conjuncts(where))
 
-    async def plan_of(self, parts: list[Predicate]) -> Plan:
-        """Compile predicates that must all be met."""
-        plan = Plan()
-        for part in parts:
+    async def plan_of(self, parts: list[Predicate], *narrow: Document) -> Plan:
+        """Compile predicates that must all be met, as `narrow` must."""
+        plan = Plan(early=[*narrow])
+        for part in sorted(parts, key=across):
+            self.near = everything(*plan.early)
             before = len(self.joins)
             compiled = await self.compile(part, sure=True)
             (plan.late if len(self.joins) > before else plan.early).append(compiled)
@@ -74,6 +86,13 @@ class Compiler:
                 return await self._chain(param, type_, inner)
             case Has(type_, param, inner):
                 return await self._has(type_, param, inner)
+            case Of(wanted, inner):
+                kept = tuple(type_ for type_ in self.types if type_ in wanted)
+                if not kept:
+                    return NEVER
+                narrow = Compiler(self.database, self.session, kept, self.overflowing, self.joins, self.near)
+                filter_ = await narrow.compile(inner, sure)
+                return filter_ if len(kept) == len(self.types) else everything(of_types(kept), filter_)
 
     async def _is(self, param: Param, tests: tuple[Any, ...], sure: bool) -> Document:
         if param.kind in ("id", "updated"):
@@ -115,12 +134,11 @@ class Compiler:
         )
         return {"$or": [filter_, {f"{name}.0": {"$exists": True}}]}
 
-    async def _inner(self, type_: str, where: Predicate) -> tuple[Plan, "Compiler"]:
-        inner = Compiler(self.database, self.session, (type_,), self.overflowing)
-        return await inner.plan(where), inner
+    async def _inner(self, type_: str, where: Predicate) -> Plan:
+        return await Compiler(self.database, self.session, (type_,), self.overflowing).plan(where)
 
     async def _chain(self, param: Param, type_: str, where: Predicate) -> Document:
-        plan, _ = await self._inner(type_, where)
+        plan = await self._inner(type_, where)
         stages = [*plan.pipeline((type_,)), {"$limit": FEW + 1}, {"$project": {"_id": 0, "i": 1}}]
         cursor = await self.database.resource.aggregate(stages, session=self.session)
         ids = [row["i"] async for row in cursor]
@@ -129,20 +147,21 @@ class Compiler:
             return await self.entry({"k": {"$in": keys}}) if keys else NEVER
         name = self._name()
         overflows = not self.overflowing.isdisjoint(self.types)
-        joins, found = chain_join(param, type_, plan.pipeline((type_,)), name, overflows)
+        joins, found = chain_join(param, type_, plan.inside((type_,)), name, overflows)
         self.joins += joins
         return found
 
     async def _has(self, type_: str, param: Param, where: Predicate) -> Document:
-        plan, _ = await self._inner(type_, where)
+        plan = await self._inner(type_, where)
         if type_ not in self.overflowing:
-            targets = await targets_of(self.database, self.session, plan.pipeline((type_,)), param, self.types, FEW)
-            if targets is not None:
-                return {"_id": {"$in": targets}}
+            has, pipeline = Has(type_, param, where), plan.pipeline((type_,))
+            found = await referred_to(self.database, self.session, self.types, self.near, has, pipeline, FEW)
+            if found is not None:
+                return {"_id": {"$in": found}}
         name = self._name()
-        joins, found = has_join(param, plan.pipeline((type_,)), type_, name, type_ in self.overflowing)
+        joins, condition = has_join(param, plan.inside((type_,)), type_, name, type_ in self.overflowing)
         self.joins += joins
-        return found
+        return condition
 
     def _name(self) -> str:
         return f"join{len(self.joins)}"
@@ -159,6 +178,11 @@ def everything(*parts: Document) -> Document:
     """All of the filters."""
     told = [part for part in parts if part]
     return told[0] if len(told) == 1 else {"$and": told} if told else {}
+
+
+def unindexed(filter_: Document) -> Document:
+    """The same filter, but none that an index is looked for."""
+    return {"$nor": [{"$nor": [filter_]}]} if filter_ else {}
 
 
 def some(parts: list[Document]) -> Document:

@@ -7,7 +7,7 @@ versions went. It also keeps the numbers of versions rising, by which readers of
 import sqlite3
 from collections.abc import Sequence
 
-from fhir_server.store.names import naming
+from fhir_server.store.names import KEPT, LAST, naming
 from fhir_server.store.sqlite.index import unindex
 from fhir_server.store.sqlite.rows import Hasher
 
@@ -36,9 +36,9 @@ def expunge(connection: sqlite3.Connection, hasher: Hasher, type: str, id: str, 
 
 
 def forget(connection: sqlite3.Connection, resources: Sequence[tuple[str, str]]) -> None:
-    """Delete the State that names one of the resources."""
+    """Delete the State that names one of the resources, but for what is KEPT."""
     names = naming(resources)
-    rows = connection.execute("SELECT key, value FROM state").fetchall()
+    rows = connection.execute("SELECT key, value FROM state WHERE NOT (key>=? AND key<?)", (KEPT, KEPT + LAST))
     gone = [(key,) for key, value in rows if names(key.encode()) or names(bytes(value))]
     connection.executemany("DELETE FROM state WHERE key=?", gone)
 

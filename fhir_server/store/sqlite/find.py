@@ -9,16 +9,16 @@ import json
 import sqlite3
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Predicate, Sort
+from fhir_server.search.predicate import And, Has, Is, Not, Or, Predicate, Sort, across
 from fhir_server.store.seam import Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
-from fhir_server.store.sqlite.where import TRUE, Compiler, Sql, join, marks
+from fhir_server.store.sqlite.where import HOME, TRUE, Compiler, Sql, join, marks
 
 # Matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms.
 FEW, SOME = 1_000, 50_000
+RARE = 20  # a walk that tests so many resources for each that it finds costs more than to find all
 # What `plain` says of a reference, in an order by type and id; a URL elsewhere has no type and comes first.
 REFERENCE = "CASE WHEN instr(value,':')>0 OR value='' THEN char(9)||value ELSE replace(value,'/',char(9)) END"
-HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
 
 
 class Plan(NamedTuple):
@@ -66,7 +66,7 @@ def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> P
     home = patient_of(hasher, query) if walkable(query) else None
     if home is not None and query.sort[0].param.kind == "date":
         return walk_timeline(compiler, query, home)
-    source, estimate, rest = best_source(connection, compiler, query.where, query.types)
+    source, estimate, rest = best_source(connection, compiler, query.where, query.types, whole=bool(query.sort))
     if walkable(query) and estimate >= FEW:
         return walk_sorted(compiler, query)
     if not query.sort and estimate >= SOME:
@@ -86,10 +86,11 @@ def rows_without_key(query: Query) -> Query:
 
 
 def best_source(
-    connection: sqlite3.Connection, compiler: Compiler, where: Predicate, types: tuple[str, ...]
+    connection: sqlite3.Connection, compiler: Compiler, where: Predicate, types: tuple[str, ...], whole: bool = True
 ) -> tuple[Sql | None, int, Predicate]:
     """The most selective positive condition, how many rows it has (counted no further than SOME), and what is left to
-    test on them."""
+    test on them. Unless the `whole` result is wanted at once, a _has that holds for many is no source: some of those
+    are met sooner by a walk."""
     parts = conjuncts(where)
     positive = [(part, source) for part in parts if (source := compiler.source(part, types)) is not None]
     if not positive:
@@ -104,17 +105,12 @@ def best_source(
         if least < limit or limit == SOME:
             part, source = candidates[estimates.index(least)]
             return source, least, And(tuple(one for one in parts if one is not part)) if tells_all(part) else where
+        if not whole and candidates is positive and limit == FEW:
+            for one in [one for one in positive if isinstance(one[0], Has) and _common(connection, one[1], types)]:
+                positive.remove(one)
+            if not positive:
+                return None, SOME, where
     raise AssertionError("the last limit always answers")
-
-
-def across(part: Predicate) -> bool:
-    """Whether a condition is about other resources."""
-    match part:
-        case And(parts) | Or(parts):
-            return any(across(one) for one in parts)
-        case Not(one):
-            return across(one)
-    return isinstance(part, Chain | Has)
 
 
 def tells_all(part: Predicate) -> bool:
@@ -130,6 +126,14 @@ def tells_all(part: Predicate) -> bool:
 def _count_up_to(connection: sqlite3.Connection, source: Sql, limit: int) -> int:
     sql = f"SELECT count(*) FROM (SELECT 1 FROM ({source.text}) LIMIT {limit})"
     return int(connection.execute(sql, source.args).fetchone()[0])
+
+
+def _common(connection: sqlite3.Connection, source: Sql, types: tuple[str, ...]) -> bool:
+    """Whether the first FEW rows of a source alone are of one in RARE of the resources of these types."""
+    sql = f"SELECT count(DISTINCT rid) FROM (SELECT rid FROM ({source.text}) LIMIT {FEW})"
+    enough = RARE * int(connection.execute(sql, source.args).fetchone()[0])
+    sql = f"SELECT rid FROM resource WHERE type IN ({marks(types)}) AND deleted=0"
+    return _count_up_to(connection, Sql(sql, types), enough + 1) <= enough
 
 
 def conjuncts(where: Predicate) -> list[Predicate]:

@@ -4,6 +4,7 @@ import sqlite3
 import time
 
 from fhir_server.search.predicate import EVERYTHING, Predicate
+from fhir_server.store.names import LAST
 from fhir_server.store.seam import Page, Position, Stored
 from fhir_server.store.sqlite.find import all_types
 from fhir_server.store.sqlite.rows import Hasher
@@ -38,6 +39,7 @@ def page(
     since: int | None,
     after: Position | None,
     count: int,
+    at: tuple[int, int] | None,
 ) -> Page:
     """Versions of an instance, a type or everything, newest first; a position is the number of the last version."""
     conditions: list[Sql] = [_today(connection, hasher, where, type)]
@@ -47,6 +49,11 @@ def page(
         conditions.append(Sql("v.type=?", (type,)))
     if since is not None:
         conditions.append(Sql("v.updated>=?", (since,)))
+    if at is not None:
+        low, high = at
+        replaced = "EXISTS (SELECT 1 FROM version w WHERE w.rid=v.rid AND w.version=v.version+1 AND w.updated<=?)"
+        conditions.append(Sql("v.updated<?", (high,)))
+        conditions.append(Sql(f"(v.updated>=? OR v.method<>'DELETE' AND NOT {replaced})", (low, low)))
     if after is not None:
         conditions.append(Sql("v.seq<?", (after[0],)))
     sql = (
@@ -91,6 +98,13 @@ def get_state(connection: sqlite3.Connection, key: str) -> tuple[bytes, int] | N
     sql = "SELECT value, version FROM state WHERE key=? AND (expires IS NULL OR expires>?)"
     found = connection.execute(sql, (key, _now())).fetchone()
     return (bytes(found[0]), found[1]) if found else None
+
+
+def list_state(connection: sqlite3.Connection, prefix: str, count: int) -> list[tuple[str, bytes]]:
+    """The first keys that begin with `prefix`, in order of their UTF-8, with their values."""
+    sql = "SELECT key, value FROM state WHERE key>=? AND key<? AND (expires IS NULL OR expires>?) ORDER BY key LIMIT ?"
+    rows = connection.execute(sql, (prefix, prefix + LAST, _now(), count))
+    return [(key, bytes(value)) for key, value in rows]
 
 
 def put_state(connection: sqlite3.Connection, key: str, value: bytes, version: int, expires: int | None) -> bool:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import Entry, Param, Test, fields
+from fhir_server.search.predicate import Entry, Param, Test
 
 DAY = 86_400_000_000
 CACHED = 200  # characters of a text whose hash is remembered: the caches must not grow with what clients send
@@ -43,6 +43,8 @@ class Hasher:
         self._key = key
         self._remembered = lru_cache(maxsize=100_000)(self._wide)
         self.param = lru_cache(maxsize=20_000)(self._param)
+        self._tokens = lru_cache(maxsize=20_000)(self._token)
+        self._pairs = lru_cache(maxsize=5_000)(self._pair)
 
     def wide(self, text: str) -> int:
         """64 bits, signed."""
@@ -64,6 +66,23 @@ class Hasher:
         """The number by which references name a resource."""
         return self.wide(f"{type}/{id}")
 
+    def token(self, type: str, code: str, system: str, value: str) -> tuple[int, int]:
+        """`k` and `v` of a token row: most tokens recur."""
+        remembered = self._tokens if len(system) + len(value) <= CACHED else self._token
+        return remembered(type, code, system, value)
+
+    def _token(self, type: str, code: str, system: str, value: str) -> tuple[int, int]:
+        return self.wide(f"{type}.{code}={value}"), self.narrow(system)
+
+    def pair(self, type: str, code: str, value: tuple[str, ...]) -> tuple[int, int]:
+        """`k` and `v` of a composite of two tokens: systems and codes in turn."""
+        remembered = self._pairs if sum(map(len, value)) <= CACHED else self._pair
+        return remembered(type, code, value)
+
+    def _pair(self, type: str, code: str, value: tuple[str, ...]) -> tuple[int, int]:
+        system, one, other, two = value
+        return self.wide(f"{type}.{code}={one}\x01{two}"), self.narrow(system) << 31 | self.narrow(other)
+
     def code(self, type: str, param: Param, *codes: str) -> int:
         """The `k` of a token or composite row."""
         return self.wide(f"{type}.{param.code}={chr(1).join(codes)}")
@@ -74,48 +93,42 @@ def row(hasher: Hasher, type: str, entry: Entry) -> tuple[str, tuple[Any, ...]]:
     param: Param = entry[0]
     kind = param.kind
     if kind == "token":
-        return "key", (hasher.code(type, param, entry[2]), hasher.narrow(entry[1]))
+        return "key", hasher.token(type, param.code, entry[1], entry[2])
     if kind == "reference":
         if entry[2]:
             return "link", (hasher.param(type, param.code), hasher.resource(entry[1], entry[2]))
         return "key", (hasher.code(type, param, entry[3]), hasher.narrow(entry[4]))
     if kind in ("date", "number"):
-        return "span", _span(hasher.param(type, param.code), entry[1], entry[2])
+        return "span", (hasher.param(type, param.code), entry[1], entry[2], 0, 0, 0, 0)
     if kind == "quantity":
+        _, low, high, system, code, unit = entry
         k = hasher.param(type, param.code)
-        return "span", _span(k, entry[1], entry[2], hasher.narrow(entry[3]), _unit(hasher, entry[4], entry[5]))
+        return "span", (k, low, high, hasher.narrow(system), _unit(hasher, code, unit), 0, 0)
     if kind == "string":
         return "text", (hasher.param(type, param.code), entry[1], entry[2], 0)
     if kind == "uri":
         return "text", (hasher.param(type, param.code), entry[1], "", 0)
-    return _composite_row(hasher, type, param, dict(zip(fields(kind), entry[1:], strict=True)))
+    return _composite_row(hasher, type, param, entry)
 
 
-def _composite_row(hasher: Hasher, type: str, param: Param, value: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
-    first, second, *third = param.kind.split("$")
-    if first == "reference":
-        name = f"{value['1.type']}/{value['1.id']}" if value["1.id"] else value["1.url"]
-        return "key", (hasher.code(type, param, name, value["2.code"]), hasher.narrow(value["2.system"]))
-    v = hasher.narrow(value["1.system"]) << 31
-    if second == "token":
-        k = hasher.code(type, param, value["1.code"], value["2.code"])
-        return "key", (k, v | hasher.narrow(value["2.system"]))
-    k = hasher.code(type, param, value["1.code"])
-    if second == "string":
-        return "text", (k, value["2.norm"], value["2.exact"], v)
-    low, high = value["2.low"], value["2.high"]
-    if second == "quantity":
-        v |= hasher.narrow(value["2.system"])
-        return "span", _span(k, low, high, v, _unit(hasher, value["2.code"], value["2.unit"]))
-    if third:
-        return "span", _span(k, low, high, v, 0, value["3.low"], value["3.high"])
-    return "span", _span(k, low, high, v)
-
-
-def _span(
-    k: int, low: float, high: float, v: int = 0, u: int = 0, low2: float = 0, high2: float = 0
-) -> tuple[Any, ...]:
-    return k, low, high, v, u, low2, high2
+def _composite_row(hasher: Hasher, type: str, param: Param, entry: Entry) -> tuple[str, tuple[Any, ...]]:
+    kind = param.kind
+    if kind == "token$token":
+        return "key", hasher.pair(type, param.code, entry[1:])
+    if kind.startswith("reference"):
+        _, target, id, url, _, system, code = entry
+        return "key", (hasher.code(type, param, f"{target}/{id}" if id else url, code), hasher.narrow(system))
+    k, v = hasher.token(type, param.code, entry[1], entry[2])
+    v <<= 31
+    if kind == "token$string":
+        _, _, _, norm, exact = entry
+        return "text", (k, norm, exact, v)
+    low, high = entry[3], entry[4]
+    if kind == "token$quantity":
+        _, _, _, _, _, system, code, unit = entry
+        return "span", (k, low, high, v | hasher.narrow(system), _unit(hasher, code, unit), 0, 0)
+    low2, high2 = entry[5:] or (0, 0)
+    return "span", (k, low, high, v, 0, low2, high2)
 
 
 def _unit(hasher: Hasher, code: str, unit: str) -> int:

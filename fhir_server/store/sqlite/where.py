@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Or, Param, Predicate, Test
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, Test, across
+from fhir_server.store.sqlite.dated import dated
 from fhir_server.store.sqlite.rows import DAY, Condition, Hasher, condition
 
 OPERATORS = {"=": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+HOME = ("patient", "subject")  # parameters whose target is the patient that `timeline` is arranged by
 
 
 class Sql(NamedTuple):
@@ -23,6 +25,7 @@ class Sql(NamedTuple):
     args: tuple[object, ...] = ()
 
 
+DEEPEST = 12  # nested brackets; SQLite's parser has room for about 16 levels of ours
 FALSE, TRUE = Sql("(SELECT 0)"), Sql("1")  # a plain 0 leaves SQLite "no query solution" for INDEXED BY
 
 
@@ -32,31 +35,53 @@ class Compiler:
     def __init__(self, hasher: Hasher) -> None:
         self.hasher = hasher
         self._numbers: Iterator[int] = itertools.count(1)
+        self._sets: dict[tuple[str, Predicate], tuple[str, Sql]] | None = None  # what `_flat` gives names to
 
     def test(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
         """`where` as a condition on alias `r` of resource, whose type is one of `types`."""
+        found = self._test(where, types, r)
+        return found if depth(found.text) <= DEEPEST else self._flat(where, types, r)
+
+    def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
+        """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
+        found = self._source(where, types)
+        return found if found is not None and depth(found.text) <= DEEPEST else None
+
+    def _test(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
         match where:
             case And(parts):
-                return join(" AND ", (self.test(part, types, r) for part in parts), TRUE)
+                kept = narrowed(parts, types)
+                every = join(" AND ", (self._test(part, kept, r) for part in parts), TRUE)
+                return every if len(kept) == len(types) else self.of(kept, every, r)
             case Or(parts):
-                return join(" OR ", (self.test(part, types, r) for part in parts), FALSE)
+                return join(" OR ", (self._test(part, types, r) for part in parts), FALSE)
             case Not(part):
-                inner = self.test(part, types, r)
+                inner = self._test(part, types, r)
                 return Sql(f"NOT ({inner.text})", inner.args)
+            case Is(Param(kind="reference"), (("type", "=", _), ("id", "=", _))) if len(types) > 1:
+                return self._named(where, types, r)
             case Is(param, tests):
                 return join(" OR ", (self._is(type_, param, tests, r) for type_ in types), FALSE)
             case Chain(param, type_, inner):
                 return join(" OR ", (self._chain(source, param, type_, inner, r) for source in types), FALSE)
             case Has(type_, param, inner):
                 return self._has(type_, param, inner, r)
+            case Of(wanted, inner):
+                kept = tuple(type_ for type_ in types if type_ in wanted)
+                every = self._test(inner, kept, r)
+                return every if len(kept) == len(types) else self.of(kept, every, r)
 
-    def source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
-        """A SELECT of the numbers of all rows that match `where` and perhaps others; None if only a walk finds them."""
+    def of(self, types: tuple[str, ...], every: Sql, r: str) -> Sql:
+        """A condition on `r` that holds for some types only."""
+        return join(" AND ", (Sql(f"+{r}.type IN ({marks(types)})", types), every), TRUE) if types else FALSE
+
+    def _source(self, where: Predicate, types: tuple[str, ...]) -> Sql | None:
         match where:
             case And(parts):
-                return next(filter(None, (self.source(part, types) for part in parts)), None)
+                types = narrowed(parts, types)
+                return next(filter(None, (self._source(part, types) for part in parts)), None)
             case Or(parts):
-                sources = [self.source(part, types) for part in parts]
+                sources = [self._source(part, types) for part in parts]
                 if not sources or len(sources) > 300 or any(source is None for source in sources):
                     return None  # SQLite unites 500 SELECTs at most
                 return join(" UNION ALL ", (source for source in sources if source), FALSE, wrap=False)
@@ -68,6 +93,9 @@ class Compiler:
                 return self._chain_source(param, type_, inner, types)
             case Has(type_, param, inner):
                 return self._has_source(type_, param, inner, types)
+            case Of(wanted, inner):
+                kept = tuple(type_ for type_ in types if type_ in wanted)
+                return self._source(inner, kept) if kept else Sql("SELECT 0")
 
     def _alias(self) -> str:
         return f"x{next(self._numbers)}"
@@ -89,6 +117,14 @@ class Compiler:
             f"EXISTS (SELECT 1 FROM {found.family} {x} WHERE {x}.k=? AND {x}.rid={r}.rid{found.sql.format(x=x)})",
             (found.k, *found.args),
         )
+
+    def _named(self, where: Is, types: tuple[str, ...], r: str) -> Sql:
+        """A reference to one resource, from any of several types, with one lookup for all of them."""
+        (_, _, type_), (_, _, id_) = where.tests
+        keys = tuple(self.hasher.param(source, where.param.code) for source in types)
+        x = self._alias()
+        sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.rid={r}.rid AND {x}.k IN ({marks(keys)}) AND {x}.target=?)"
+        return Sql(sql, (*keys, self.hasher.resource(type_, id_)))
 
     def _plain(self, type_: str, param: Param, tests: tuple[Test, ...], r: str) -> Sql:
         """What the hashed rows cannot tell: from the JSON of codes and targets, or by the presence of rows."""
@@ -138,7 +174,10 @@ class Compiler:
 
     def _chain(self, source: str, param: Param, type_: str, inner: Predicate, r: str) -> Sql:
         x, t = self._alias(), self._alias()
-        where = self.test(inner, (type_,), t)
+        if self._sets is not None and across(inner):
+            sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.rid={r}.rid AND {x}.k=? AND {x}.target IN "
+            return Sql(f"{sql}(SELECT h FROM {self._set(type_, inner)}))", (self.hasher.param(source, param.code),))
+        where = self._test(inner, (type_,), t)
         return Sql(
             f"EXISTS (SELECT 1 FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target WHERE {x}.rid={r}.rid "
             f"AND {x}.k=? AND {t}.type=? AND {t}.deleted=0 AND {where.text})",
@@ -146,13 +185,59 @@ class Compiler:
         )
 
     def _has(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
+        when = dated(inner) if param.code in HOME and self._sets is None else None
+        if when is None:
+            return self._has_linked(type_, param, inner, r)
+        # The dates of one patient are in order: most of what refers to the patient need not be looked at.
         x, t = self._alias(), self._alias()
-        where = self.test(inner, (type_,), t)
+        k, link = self.hasher.param(type_, when.code), self.hasher.param(type_, param.code)
+        where = self._test(inner, (type_,), t)
+        found = Sql(
+            f"EXISTS (SELECT 1 FROM timeline {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
+            f"AND {x}.home={r}.h AND {x}.low>=? AND {x}.low<=? AND {t}.deleted=0 "
+            f"AND EXISTS (SELECT 1 FROM link WHERE k=? AND target={r}.h AND rid={t}.rid) AND {where.text})",
+            (k, when.low, when.high, link, *where.args),
+        )
+        if when.end is None:
+            return found
+        some = Sql("EXISTS (SELECT 1 FROM span WHERE k=? AND long=1 AND high>=?)", (k, when.end))
+        long = join(" AND ", (some, self._has_linked(type_, param, inner, r)), TRUE)
+        return join(" OR ", (found, long), FALSE)
+
+    def _has_linked(self, type_: str, param: Param, inner: Predicate, r: str) -> Sql:
+        x, t = self._alias(), self._alias()
+        if self._sets is not None and across(inner):
+            sql = f"EXISTS (SELECT 1 FROM link {x} WHERE {x}.k=? AND {x}.target={r}.h AND {x}.rid IN "
+            return Sql(f"{sql}(SELECT rid FROM {self._set(type_, inner)}))", (self.hasher.param(type_, param.code),))
+        where = self._test(inner, (type_,), t)
         return Sql(
             f"EXISTS (SELECT 1 FROM link {x} CROSS JOIN resource {t} ON {t}.rid={x}.rid WHERE {x}.k=? "
             f"AND {x}.target={r}.h AND {t}.deleted=0 AND {where.text})",
             (self.hasher.param(type_, param.code), *where.args),
         )
+
+    def _flat(self, where: Predicate, types: tuple[str, ...], r: str) -> Sql:
+        """A condition too deep for SQLite's parser: what it nests about other resources is found first, once for each
+        such set however often it is named, as a permit is."""
+        q, self._sets = self._alias(), {}
+        every = self._test(where, types, q)
+        sets, self._sets = self._sets.values(), None
+        if not sets:
+            return self._test(where, types, r)
+        named = join(", ", (Sql(f"{name}(h, rid) AS ({sql.text})", sql.args) for name, sql in sets), TRUE, wrap=False)
+        base = f"SELECT {q}.rid FROM resource {q} WHERE {q}.type IN ({marks(types)}) AND {q}.deleted=0"
+        sql = f"{r}.rid IN (WITH {named.text} {base} AND {every.text})"
+        return Sql(sql, (*named.args, *types, *every.args))
+
+    def _set(self, type_: str, inner: Predicate) -> str:
+        """The name of the set of the resources of `type_` that match `inner`."""
+        assert self._sets is not None
+        if (type_, inner) not in self._sets:
+            t = self._alias()
+            every = self._test(inner, (type_,), t)
+            sql = f"SELECT {t}.h, {t}.rid FROM resource {t} WHERE {t}.type=? AND {t}.deleted=0 AND {every.text}"
+            self._sets[type_, inner] = f"set{len(self._sets)}", Sql(sql, (type_, *every.args))
+        return self._sets[type_, inner][0]
 
     def _is_source(self, param: Param, tests: tuple[Test, ...], types: tuple[str, ...]) -> Sql | None:
         selects: list[Sql] = []
@@ -215,22 +300,41 @@ class Compiler:
         sources = self._rows(inner, type_)
         if sources is None:
             return None
-        x, t = self._alias(), self._alias()
+        x, t, s = self._alias(), self._alias(), self._alias()
         return Sql(
-            f"SELECT {t}.rid FROM link {x} CROSS JOIN resource {t} ON {t}.h={x}.target "
-            f"WHERE {x}.k=? AND {t}.type IN ({marks(types)}) AND {x}.rid IN ({sources.text})",
-            (self.hasher.param(type_, param.code), *types, *sources.args),
+            f"SELECT {t}.rid FROM ({sources.text}) {s} CROSS JOIN link {x} ON {x}.rid={s}.rid AND {x}.k=? "
+            f"CROSS JOIN resource {t} ON {t}.h={x}.target WHERE {t}.type IN ({marks(types)})",
+            (*sources.args, self.hasher.param(type_, param.code), *types),
         )
 
     def _rows(self, inner: Predicate, type_: str) -> Sql | None:
-        """A SELECT of exactly the rows of `type_` that match `inner`, from its own best source."""
+        """A SELECT of the rows of `type_` that match `inner`, from its own best source, perhaps several times."""
         source = self.source(inner, (type_,))
         if source is None:
             return None
-        r = self._alias()
+        r, s = self._alias(), self._alias()
         where = self.test(inner, (type_,), r)
-        sql = f"SELECT {r}.rid FROM resource {r} WHERE {r}.rid IN ({source.text}) AND {r}.type=? AND {r}.deleted=0"
-        return Sql(f"{sql} AND {where.text}", (*source.args, type_, *where.args))
+        sql = f"SELECT {r}.rid FROM ({source.text}) {s} CROSS JOIN resource {r} ON {r}.rid={s}.rid "
+        sql += f"WHERE {r}.type=? AND {r}.deleted=0 AND {where.text}"
+        return Sql(sql, (*source.args, type_, *where.args))
+
+
+def depth(sql: str) -> int:
+    """How deep brackets are nested."""
+    deepest = level = 0
+    for piece in sql.split("(")[1:]:
+        level += 1
+        deepest = max(deepest, level)
+        level -= piece.count(")")
+    return deepest
+
+
+def narrowed(parts: Iterable[Predicate], types: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the types that conditions on the type itself leave."""
+    for part in parts:
+        if isinstance(part, Of):
+            types = tuple(type_ for type_ in types if type_ in part.types)
+    return types
 
 
 def plain_test(hasher: Hasher, x: str, field: str, value: str) -> Sql:

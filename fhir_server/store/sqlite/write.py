@@ -13,7 +13,7 @@ from fhir_server.search.predicate import Entry
 from fhir_server.store.seam import Change, Conflict, Page, Query, Stored
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.expunge import expunge, forget
-from fhir_server.store.sqlite.index import COLUMNS, Rows, index_rows, insert, plain, unindex
+from fhir_server.store.sqlite.index import COLUMNS, Rows, index_rows, insert, unindex
 from fhir_server.store.sqlite.rows import Hasher
 
 CURRENT = (
@@ -90,7 +90,7 @@ class Batch:
         )
         self._rows["resource"].append(
             (rid, h, change.type, change.id, change.version, change.updated, self._seq, change.method == "DELETE",
-             plain(self.hasher, change.entries), made.keys)
+             made.plain, made.keys)
         )  # fmt: skip
         stored = Stored(change.type, change.id, change.version, change.updated, change.method, change.body)
         self._undo.append((h, self._known.get(h)))
@@ -120,7 +120,7 @@ class Batch:
         for table, rows in made.rows.items():
             insert(self.connection, table, rows)
         sql = "UPDATE resource SET keys=?, plain=? WHERE rid=?"
-        self.connection.execute(sql, (made.keys, plain(self.hasher, found), now.rid))
+        self.connection.execute(sql, (made.keys, made.plain, now.rid))
 
     def expunge(self, type: str, id: str, now: int) -> int:
         """Remove a resource and its versions; returns how many."""

@@ -1,0 +1,77 @@
+"""A transaction that holds a caller to their rights: both what is replaced and what replaces it must be theirs.
+
+Every write of an interaction goes through `transact`; none can forget to ask. What a caller may see of the old version
+is another question (interactions/visible.py). https://hl7.org/fhir/R4/security.html
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from fhir_server.access.caller import Caller
+from fhir_server.fhir.outcome import FhirError, refuse
+from fhir_server.search.predicate import EVERYTHING, ID, And, Is
+from fhir_server.store.seam import Change, Page, Query, Store, Stored, Tx
+
+T = TypeVar("T")
+
+CHUNK = 500  # resources asked about in one query
+
+
+async def transact(store: Store, caller: Caller, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """As Store.transact. Raises FhirError 403, and leaves nothing, if `work` writes what the caller may not."""
+    if caller.free:
+        return await store.transact(work)
+
+    async def watched(tx: Tx) -> T:
+        watch = _Watched(tx, caller)
+        result = await work(watch)
+        await watch.settle()
+        return result
+
+    return await store.transact(watched)
+
+
+def forbidden(type: str, letter: str) -> FhirError:
+    """The 403 of a resource, rather than a type, that lies outside the caller's rights."""
+    doing = {"c": "create", "u": "update", "d": "delete"}[letter]
+    text = f"You may not {doing} this {type}: your scopes cover others of its type only."
+    return refuse(403, "forbidden", text, WWW_Authenticate='Bearer error="insufficient_scope"')
+
+
+class _Watched:
+    """A Tx that remembers what was written, to look at it once all is there that it may refer to."""
+
+    def __init__(self, tx: Tx, caller: Caller) -> None:
+        self._tx, self._caller = tx, caller
+        self._written: dict[tuple[str, str], list[str]] = {}  # (type, letter) -> ids
+        self.read, self.search, self.put_state = tx.read, tx.search, tx.put_state
+
+    async def write(self, change: Change) -> Stored:
+        """Raises Conflict, and FhirError 403 for an old version that is not the caller's to change."""
+        letter = "d" if change.method == "DELETE" else "c" if change.version == 1 else "u"
+        permit = self._caller.permit(change.type, letter)
+        if permit != EVERYTHING:
+            if letter != "c" and not await self._all(change.type, letter, [change.id]):
+                raise forbidden(change.type, letter)
+            if letter != "d":
+                self._written.setdefault((change.type, letter), []).append(change.id)
+        return await self._tx.write(change)
+
+    async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
+        """For operators only: their operations check it."""
+        if not self._caller.operator:
+            raise refuse(403, "forbidden", "Only operators of this server remove resources for good.")
+        return await self._tx.expunge(resources, now)
+
+    async def settle(self) -> None:
+        """Raise FhirError 403 unless all that was written is the caller's as it is now."""
+        for (type, letter), ids in self._written.items():
+            for at in range(0, len(ids), CHUNK):
+                if not await self._all(type, letter, ids[at : at + CHUNK]):
+                    raise forbidden(type, letter)
+
+    async def _all(self, type: str, letter: str, ids: Sequence[str]) -> bool:
+        wanted = Is(ID, (("id", "in", tuple((id,) for id in dict.fromkeys(ids))),))
+        where = And((wanted, self._caller.permit(type, letter)))
+        found: Page = await self._tx.search(Query((type,), where, count=CHUNK))
+        return len(found.rows) == len(set(ids))

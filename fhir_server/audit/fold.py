@@ -1,0 +1,188 @@
+"""From the journal to AuditEvents: in one process at a time, each batch once, whoever dies in between.
+
+State `audit-folded` says up to which number the batches of each process are folded. It is written in the transaction
+that writes the events, and only if it is as it was read: two that fold at once cannot both succeed. Batches up to that
+number are waste, and deleted afterwards. State `audit-lease` only keeps the others from trying in vain.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+from prometheus_client import Gauge
+
+from fhir_server.audit.event import Folded, Key, event_of, fold_into, id_of, is_full
+from fhir_server.audit.journal import PREFIX, Journal, batch_of, place_of
+from fhir_server.fhir import codec
+from fhir_server.fhir.codec import Resource
+from fhir_server.interactions.custom import rewired
+from fhir_server.interactions.draft import change, draft
+from fhir_server.search.predicate import EVERYTHING, ID, Is
+from fhir_server.server import Server
+from fhir_server.store.seam import Busy, Change, Conflict, Query, Stored, StoreError, Tx
+
+PERIOD = 8.0  # seconds between two folds: what is journalled can be searched for soon after
+LEASE = 20_000_000  # microseconds after which another process folds in place of one that died
+BATCHES = 500  # of the journal that are looked at together
+EVENTS = 1000  # from which a transaction takes no further batch
+BREATH = 8  # events drafted before other requests get a turn
+CHUNK = 500  # events looked up in one query
+REGISTER, HOLDER = "audit-folded", "audit-lease"
+TYPE = "AuditEvent"
+BACKLOG = Gauge("fhir_audit_backlog_batches", "Batches of the journal that the last fold found waiting")
+
+log = logging.getLogger("fhir_server")
+
+
+class Taken(Exception):
+    """Another process folds."""
+
+
+@asynccontextmanager
+async def auditing(server: Server) -> AsyncIterator[Journal | None]:
+    """While the server serves: its journal, which is folded in the background; None if accesses are not audited."""
+    if server.settings.auth != "smart" or not server.settings.audit:
+        yield None
+        return
+    process = server.new_id()
+    journal, task = Journal(server.store, process), asyncio.create_task(_fold_for_ever(server, process))
+    try:
+        yield journal
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        with contextlib.suppress(Busy, StoreError):
+            await journal.close()
+            await _let_go(server, process)
+
+
+async def _fold_for_ever(server: Server, process: str) -> None:
+    while True:
+        try:
+            server = await rewired(server)
+            if await _hold(server, process):
+                await fold(server, process)
+        except (Taken, Busy, Conflict, StoreError) as reason:
+            log.warning("the journal of accesses is folded later: %s", type(reason).__name__)
+        except Exception as error:  # the journal must not pile up because of one fault: tried again
+            log.error("the journal of accesses could not be folded: %s", type(error).__name__)
+        await asyncio.sleep(PERIOD)
+
+
+async def _hold(server: Server, process: str) -> bool:
+    """Take or renew the lease; False if another process has it."""
+    found = await server.store.get_state(HOLDER)
+    if found is not None and found[0] != process.encode():
+        return False
+    version = found[1] if found else 0
+    return await server.store.put_state(HOLDER, process.encode(), version, server.clock() + LEASE)
+
+
+async def _let_go(server: Server, process: str) -> None:
+    found = await server.store.get_state(HOLDER)
+    if found is not None and found[0] == process.encode():
+        await server.store.delete_state(HOLDER)
+
+
+async def fold(server: Server, process: str = "") -> int:
+    """Fold all that is journalled; returns how many accesses. `process`: whose lease is renewed meanwhile.
+
+    Raises Conflict if another process folded at the same time: nothing is lost, and nothing counted twice.
+    """
+    done = 0
+    while True:
+        rows = await server.store.list_state(PREFIX, BATCHES)
+        found = await server.store.get_state(REGISTER)
+        register = msgspec.json.decode(found[0], type=dict[str, int]) if found else {}
+        waste = [key for key, _ in rows if _is_folded(register, key)]
+        waiting = [row for row in rows if not _is_folded(register, row[0])]
+        BACKLOG.set(len(waiting))
+        if waiting:
+            taken, accesses, groups = _taken(waiting)
+            if len(rows) < BATCHES:  # of processes whose batches are all gone nothing need be known
+                there = {place_of(key)[0] for key, _ in rows}
+                register = {name: number for name, number in register.items() if name in there}
+            register |= dict(place_of(key) for key in taken)
+            await _write(server, groups, register, found[1] if found else 0)
+            done += accesses
+            waste += taken
+        for at in range(0, len(waste), CHUNK):
+            await asyncio.gather(*(server.store.delete_state(key) for key in waste[at : at + CHUNK]))
+        if len(rows) < BATCHES and len(waste) == len(rows):
+            return done
+        if process and not await _hold(server, process):
+            raise Taken
+
+
+def _is_folded(register: dict[str, int], key: str) -> bool:
+    process, number = place_of(key)
+    return number <= register.get(process, 0)
+
+
+def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[Key, list[Folded]]]:
+    """The first batches, up to about EVENTS events: their keys, how many accesses they are, and the events."""
+    keys: list[str] = []
+    groups: dict[Key, list[Folded]] = {}
+    count = 0
+    for key, value in waiting:
+        batch = batch_of(value)
+        keys.append(key)
+        count += len(batch)
+        if len(fold_into(groups, batch)) > EVENTS:
+            break
+    return keys, count, groups
+
+
+async def _write(server: Server, groups: dict[Key, list[Folded]], register: dict[str, int], version: int) -> None:
+    """Write the events, with the note that their batches are folded. Raises Conflict if another process did."""
+    changes = await _changes(server, groups)
+
+    async def work(tx: Tx) -> None:
+        if not await tx.put_state(REGISTER, msgspec.json.encode(register), version):
+            raise Conflict("Another process folded the journal.")
+        for one in changes:
+            await tx.write(one)
+
+    await server.store.transact(work)
+
+
+async def _changes(server: Server, groups: dict[Key, list[Folded]]) -> list[Change]:
+    """The events drafted, each as what follows the version that is there."""
+    known = await _known(server, [id_of(key, 0) for key in groups])
+    now, base = server.clock(), server.settings.base
+    made: list[Change] = []
+    for key, pieces in groups.items():
+        part = 0
+        for what in pieces:
+            id = id_of(key, part)
+            stored = known.get(id) if part == 0 else await server.store.read(TYPE, id, EVERYTHING)
+            while (before := _resource(stored)) is not None and is_full(before):
+                part += 1
+                id = id_of(key, part)
+                stored = await server.store.read(TYPE, id, EVERYTHING)
+            drafted = draft(server, event_of(key, what, base, before), id)
+            if stored is None:
+                made.append(change(drafted, id, 1, now, "POST"))
+            else:
+                made.append(change(drafted, id, stored.version + 1, max(now, stored.updated), "PUT"))
+            part += 1
+            if len(made) % BREATH == 0:
+                await asyncio.sleep(0)
+    return made
+
+
+def _resource(stored: Stored | None) -> Resource | None:
+    return None if stored is None or stored.deleted else codec.decode(stored.body)
+
+
+async def _known(server: Server, ids: Sequence[str]) -> dict[str, Stored]:
+    found: dict[str, Stored] = {}
+    for at in range(0, len(ids), CHUNK):
+        where = Is(ID, (("id", "in", tuple((id,) for id in ids[at : at + CHUNK])),))
+        page = await server.store.search(Query((TYPE,), where, count=CHUNK))
+        found |= {row.id: row for row in page.rows}
+    return found
