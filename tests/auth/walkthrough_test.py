@@ -47,4 +47,5 @@ def test_the_commands_of_the_page_work(tmp_path: Path, port: int) -> None:
         said = [run(block) for block in BLOCKS[starts:] if not block.startswith(SERVERS)]
     launched = next(json.loads(text) for text in said if text.startswith("{"))
     assert launched["url"].startswith("http://127.0.0.1:8000/?iss=")
-    assert "participant\tPatient/p0001\tenabled" in said[-1]
+    assert any("participant\tPatient/p0001\tenabled" in text for text in said)
+    assert said[-1].strip() == "examples/bundles/new-patient.json: 200"
