@@ -79,20 +79,24 @@ class Client(asyncio.Protocol):
         self.transport.write(next(self.requests))
 
 
-def request(method: str, url: str, body: bytes = b"") -> bytes:
+def request(method: str, url: str, body: bytes = b"", token: str = "") -> bytes:
     """The bytes of one HTTP/1.1 request with a FHIR body."""
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     head = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/fhir+json\r\n"
+    if token:
+        head += f"Authorization: Bearer {token}\r\n"
     if body:
         head += f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
 
 
-async def run(method: str, urls: list[str], body: bytes, clients: int, seconds: float) -> dict[str, float | str]:
+async def run(
+    method: str, urls: list[str], body: bytes, clients: int, seconds: float, token: str = ""
+) -> dict[str, float | str]:
     """Requests per second, latencies in ms and failures of `clients` connections that ask for `urls` in turn."""
     parts = urlsplit(urls[0])
-    turn = itertools.cycle([request(method, url, body) for url in urls])
+    turn = itertools.cycle([request(method, url, body, token) for url in urls])
 
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -120,13 +124,14 @@ def main() -> None:
     parser.add_argument("method")
     parser.add_argument("url", help="a URL, or @FILE with one URL per line, asked for in turn")
     parser.add_argument("--body", type=Path, help="file with the body of every request")
+    parser.add_argument("--token", default="", help="access token of every request")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5)
     args = parser.parse_args()
     urls = Path(args.url[1:]).read_text().split() if args.url.startswith("@") else [args.url]
     body = args.body.read_bytes() if args.body else b""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        json.dump(runner.run(run(args.method, urls, body, args.clients, args.seconds)), sys.stdout)
+        json.dump(runner.run(run(args.method, urls, body, args.clients, args.seconds, args.token)), sys.stdout)
 
 
 if __name__ == "__main__":

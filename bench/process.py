@@ -69,10 +69,13 @@ def resident_mb(pid: int) -> float:
     return int(found[1]) / 1000 if found else 0.0
 
 
-def ask(method: str, url: str, *, body: Path | None = None, clients: int = 16, seconds: float = 4) -> dict[str, Any]:
+def ask(
+    method: str, url: str, *, body: Path | None = None, clients: int = 16, seconds: float = 4, token: str = ""
+) -> dict[str, Any]:
     """Run the load generator (bench/http.py) in its own process; returns what it printed."""
     command = [sys.executable, "-m", "bench.http", method, url, "--clients", str(clients), "--seconds", str(seconds)]
     command += ["--body", str(body)] if body else []
+    command += ["--token", token] if token else []
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=seconds + 60)
     found: dict[str, Any] = json.loads(run.stdout)
     if found["failed"]:
