@@ -1,8 +1,8 @@
 """From the journal to AuditEvents: in one process at a time, each batch once, whoever dies in between.
 
-State `audit-folded` says up to which number the batches of each process are folded. It is written in the transaction
-that writes the events, and only if it is as it was read: two that fold at once cannot both succeed. Batches up to that
-number are waste, and deleted afterwards. State `audit-lease` only keeps the others from trying in vain.
+State `audit-folded` names the batches that were folded and may not be deleted yet. It is written in the transaction
+that writes the events, and only if it is as it was read: two that fold at once cannot both succeed. What it names is
+deleted before anything else is folded. State `audit-lease` only keeps the others from trying in vain.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import msgspec
 from prometheus_client import Gauge
 
 from fhir_server.audit.event import Folded, Key, event_of, fold_into, id_of, is_full
-from fhir_server.audit.journal import PREFIX, Journal, batch_of, place_of
+from fhir_server.audit.journal import PREFIX, Journal, batch_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.custom import rewired
@@ -26,8 +26,8 @@ from fhir_server.store.seam import Busy, Change, Conflict, Query, Stored, StoreE
 
 PERIOD = 8.0  # seconds between two folds: what is journalled can be searched for soon after
 LEASE = 20_000_000  # microseconds after which another process folds in place of one that died
-BATCHES = 500  # of the journal that are looked at together
-EVENTS = 1000  # from which a transaction takes no further batch
+BATCHES = 100  # of the journal that are looked at together
+EVENTS = 100  # from which a transaction takes no further batch: the next access waits for its commit
 BREATH = 8  # events drafted before other requests get a turn
 CHUNK = 500  # events looked up in one query
 REGISTER, HOLDER = "audit-folded", "audit-lease"
@@ -93,34 +93,22 @@ async def fold(server: Server, process: str = "") -> int:
 
     Raises Conflict if another process folded at the same time: nothing is lost, and nothing counted twice.
     """
-    done = 0
+    done, store = 0, server.store
     while True:
-        rows = await server.store.list_state(PREFIX, BATCHES)
-        found = await server.store.get_state(REGISTER)
-        register = msgspec.json.decode(found[0], type=dict[str, int]) if found else {}
-        waste = [key for key, _ in rows if _is_folded(register, key)]
-        waiting = [row for row in rows if not _is_folded(register, row[0])]
-        BACKLOG.set(len(waiting))
-        if waiting:
-            taken, accesses, groups = _taken(waiting)
-            if len(rows) < BATCHES:  # of processes whose batches are all gone nothing need be known
-                there = {place_of(key)[0] for key, _ in rows}
-                register = {name: number for name, number in register.items() if name in there}
-            register |= dict(place_of(key) for key in taken)
-            await _write(server, groups, register, found[1] if found else 0)
-            done += accesses
-            waste += taken
-        for at in range(0, len(waste), CHUNK):
-            await asyncio.gather(*(server.store.delete_state(key) for key in waste[at : at + CHUNK]))
-        if len(rows) < BATCHES and len(waste) == len(rows):
+        found = await store.get_state(REGISTER)
+        waste = msgspec.json.decode(found[0], type=list[str]) if found else []
+        await asyncio.gather(*map(store.delete_state, waste))
+        rows = await store.list_state(PREFIX, BATCHES)
+        BACKLOG.set(len(rows))
+        if not rows:
+            if found and waste:
+                await store.put_state(REGISTER, b"[]", found[1])
             return done
+        taken, accesses, groups = _taken(rows)
+        await _write(server, groups, taken, found[1] if found else 0)
+        done += accesses
         if process and not await _hold(server, process):
             raise Taken
-
-
-def _is_folded(register: dict[str, int], key: str) -> bool:
-    process, number = place_of(key)
-    return number <= register.get(process, 0)
 
 
 def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[Key, list[Folded]]]:
@@ -137,12 +125,12 @@ def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[K
     return keys, count, groups
 
 
-async def _write(server: Server, groups: dict[Key, list[Folded]], register: dict[str, int], version: int) -> None:
+async def _write(server: Server, groups: dict[Key, list[Folded]], taken: list[str], version: int) -> None:
     """Write the events, with the note that their batches are folded. Raises Conflict if another process did."""
     changes = await _changes(server, groups)
 
     async def work(tx: Tx) -> None:
-        if not await tx.put_state(REGISTER, msgspec.json.encode(register), version):
+        if not await tx.put_state(REGISTER, msgspec.json.encode(taken), version):
             raise Conflict("Another process folded the journal.")
         for one in changes:
             await tx.write(one)

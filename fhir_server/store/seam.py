@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from fhir_server.search.predicate import Entry, Predicate, Sort
 
 T = TypeVar("T")
+Value = bytes | Callable[[], bytes]  # of State; a function is called when the store is about to write
 Position = tuple[Any, ...]  # where a page ended: opaque to callers, JSON-able (str, int, float, None)
 
 
@@ -171,8 +172,11 @@ class Store(Protocol):
         """The first `count` keys that begin with `prefix`, in order, and their values; none that has expired."""
         ...
 
-    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
-        """Write if the current version is `version` (0: absent); False if it is not."""
+    async def put_state(self, key: str, value: Value, version: int, expires: int | None = None) -> bool:
+        """Write if the current version is `version` (0: absent); False if it is not.
+
+        A `value` that is a function is called once, when the store is about to write: what gathers while it commits
+        for others goes along."""
         ...
 
     async def delete_state(self, key: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fhir_server.search.predicate import Entry, Predicate
 from fhir_server.store.mongo import connect, find, history, reindex, state, write
 from fhir_server.store.mongo.connect import Database, answering
-from fhir_server.store.seam import Page, Position, Query, Store, Stored, Tx
+from fhir_server.store.seam import Page, Position, Query, Store, Stored, Tx, Value
 
 T = TypeVar("T")
 
@@ -99,10 +99,11 @@ class MongoStore:
         async with answering():
             return await state.list_state(self.database, prefix, count)
 
-    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+    async def put_state(self, key: str, value: Value, version: int, expires: int | None = None) -> bool:
         """See seam.Store."""
         async with answering():
-            return await state.put_state(self.database, key, value, version, expires)
+            now = value if isinstance(value, bytes) else value()
+            return await state.put_state(self.database, key, now, version, expires)
 
     async def delete_state(self, key: str) -> bool:
         """See seam.Store."""

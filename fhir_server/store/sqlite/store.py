@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from fhir_server.search.predicate import EVERYTHING, Entry, Predicate
-from fhir_server.store.seam import Busy, Page, Position, Query, Stored, StoreError, Tx
+from fhir_server.store.seam import Busy, Page, Position, Query, Stored, StoreError, Tx, Value
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.expunge import empty_log
 from fhir_server.store.sqlite.rows import Hasher
@@ -76,7 +76,7 @@ class SqliteStore:
             group = [job]  # all whose answer waits for this commit
             answers: list[Answer] = []
             try:
-                await self._off_loop(lambda: self._writer.execute("BEGIN IMMEDIATE"))  # waits for other processes
+                await self._begin()
                 batch = Batch(self._writer, self.hasher)
                 for waiting in group:  # grows while it is walked
                     answers.append(await self._run(waiting, batch))
@@ -100,6 +100,19 @@ class SqliteStore:
                         waiting.done.set_exception(answer.refused)
                     else:
                         waiting.done.set_result(answer.value)
+
+    async def _begin(self) -> None:
+        """Become the writer: at once if nobody else is, as most often; else a thread waits for the other process."""
+        self._writer.execute("PRAGMA busy_timeout=0")
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        finally:
+            self._writer.execute("PRAGMA busy_timeout=30000")
+        await self._off_loop(lambda: self._writer.execute("BEGIN IMMEDIATE"))
 
     async def _off_loop(self, run: Callable[[], object]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._disk, run)
@@ -240,11 +253,13 @@ class SqliteStore:
         """The first keys that begin with `prefix`, with their values."""
         return await self._reading(lambda connection: history.list_state(connection, prefix, count))
 
-    async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
+    async def put_state(self, key: str, value: Value, version: int, expires: int | None = None) -> bool:
         """Write if the current version is `version`."""
 
         async def work(tx: Tx) -> bool:
-            return history.put_state(self._writer, key, value, version, expires)
+            return history.put_state(
+                self._writer, key, value if isinstance(value, bytes) else value(), version, expires
+            )
 
         return await self.transact(work)
 
