@@ -10,6 +10,8 @@ TOLD = "auth/introspection_test.py::"
 KEYS = "auth/jwks_test.py::"
 SERVICE = "auth/backend_test.py::"
 ISSUERS = "auth/issuers_test.py::"
+RIGHTS = "access/rights_test.py::"
+ISOLATION = "access/isolation_test.py::test_hidden_is_removed"
 
 
 def refusals(*cases: str) -> tuple[str, ...]:
@@ -52,7 +54,15 @@ SMART: dict[str, tuple[Row, ...]] = {
             *refusals("symmetric client by a wrong secret", "no client"),
         ),
         yes("S-25 unknown parameters are ignored", TOKEN + "test_unknown_parameters_are_ignored"),
-        partly("S-39 a token of another base, or in the address, is refused", ISSUERS + "test_a_token_that_is_not_to_be_believed_stands_for_nothing[audience another base]", TOLD + "test_a_token_in_the_address_is_refused", note="at the authorization server"),
+        yes("S-39 a token of another base, or in the address, is refused", ISSUERS + "test_a_token_that_is_not_to_be_believed_stands_for_nothing[audience another base]", TOLD + "test_a_token_in_the_address_is_refused", RIGHTS + "test_without_a_sound_token_only_the_capabilities_are_told"),
+    ),
+    "Scopes on the FHIR API": (
+        yes("S-32 letters and interactions; criteria take s", RIGHTS + "test_each_interaction_takes_its_letters"),
+        yes("S-33 batch and transaction: each entry by its own interaction", RIGHTS + "test_what_is_written_must_be_the_callers_before_and_after"),
+        yes("S-34, S-35 granular scopes filter every read", RIGHTS + "test_granular_scopes_are_a_union_and_hold_everywhere", ISOLATION),
+        yes("S-36 scopes add up; what cannot be enforced is not granted", RIGHTS + "test_granular_scopes_are_a_union_and_hold_everywhere", "access/scopes_test.py::test_what_is_no_scope_or_cannot_be_enforced_is_not_read"),
+        yes("S-37 401, 403 and their challenges", RIGHTS + "test_without_a_sound_token_only_the_capabilities_are_told", RIGHTS + "test_scopes_without_somebody_behind_them_permit_nothing"),
+        yes("S-38 a patient's token: the compartment, and what belongs to nobody", RIGHTS + "test_a_patients_app_sees_the_patient_and_what_belongs_to_nobody", ISOLATION),
     ),
     "Introspection, revocation, registration": (
         yes("S-40 what is said of a token that lives, and of any other", TOLD + "test_a_token_is_described_to_its_client", TOLD + "test_what_is_no_token_of_the_client_is_not_active"),
