@@ -26,8 +26,8 @@ from fhir_server.store.seam import Busy, Change, Conflict, Query, Stored, StoreE
 
 PERIOD = 8.0  # seconds between two folds: what is journalled can be searched for soon after
 LEASE = 20_000_000  # microseconds after which another process folds in place of one that died
-BATCHES = 100  # of the journal that are looked at together
-EVENTS = 100  # from which a transaction takes no further batch: the next access waits for its commit
+BATCHES = 600  # of the journal that are looked at together
+EVENTS = 1000  # from which a transaction takes no further batch: the next access waits for its commit
 BREATH = 8  # events drafted before other requests get a turn
 CHUNK = 500  # events looked up in one query
 REGISTER, HOLDER = "audit-folded", "audit-lease"
