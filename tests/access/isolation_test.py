@@ -44,6 +44,7 @@ class Side(NamedTuple):
 
     server: Server
     caller: Caller
+    endpoint: FhirEndpoint
 
 
 def more() -> list[dict[str, Any]]:
@@ -189,17 +190,22 @@ async def reduced(server: Server, caller: Caller) -> Side:
         return TRUE if caller.may(type, letter) else NOTHING
 
     plain = Caller(caller.id, permits, caller.print, caller.grant, caller.operator, caller.types)
-    return Side(replace(server, store=store), plain)
+    return side(replace(server, store=store), plain)
+
+
+def side(server: Server, caller: Caller) -> Side:
+    """A store with an endpoint of its own, at which everyone is the caller."""
+
+    async def who(server: Server, headers: Headers, interaction: str) -> Caller:
+        return caller
+
+    endpoint = FhirEndpoint(INTERACTIONS, who)
+    endpoint.server, endpoint._looked = server, float("inf")
+    return Side(server, caller, endpoint)
 
 
 async def asked(side: Side, call: Call) -> tuple[int, bytes]:
     """Status and body, without a socket."""
-
-    async def who(server: Server, headers: Headers, interaction: str) -> Caller:
-        return side.caller
-
-    endpoint = FhirEndpoint(INTERACTIONS, who)
-    endpoint.server, endpoint._looked = side.server, float("inf")
     method, target, headers, body = call
     path, _, query = target.partition("?")
     scope: Any = {"type": "http", "method": method, "path": f"/fhir/{path}", "query_string": query.encode(),
@@ -212,7 +218,7 @@ async def asked(side: Side, call: Call) -> tuple[int, bytes]:
     async def send(message: Any) -> None:
         told.append(message)
 
-    await endpoint(scope, receive, send)
+    await side.endpoint(scope, receive, send)
     return told[0]["status"], told[1]["body"]
 
 
@@ -235,7 +241,7 @@ def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
 
     async def one_caller() -> None:
         caller = caller_of(full.definitions, grants(random))
-        whole, removed = Side(full, caller), await reduced(full, caller)
+        whole, removed = side(full, caller), await reduced(full, caller)
         for _ in range(REQUESTS):
             call = requests(random, generator)
             first, second = await asked(whole, call), await asked(removed, call)
@@ -246,8 +252,7 @@ def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
                 if links[0] is None or links[1] is None:
                     break
                 first, second = [
-                    await asked(side, ("GET", link, {}, b""))
-                    for side, link in zip((whole, removed), links, strict=True)
+                    await asked(one, ("GET", link, {}, b"")) for one, link in zip((whole, removed), links, strict=True)
                 ]
                 assert compared(first) == compared(second), (caller.grant, call, "next page")
         await removed.server.store.close()
