@@ -20,6 +20,7 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.draft import change, draft
+from fhir_server.interactions.job_run import stop
 from fhir_server.search.predicate import EVERYTHING, ID, Is
 from fhir_server.server import Server
 from fhir_server.store.seam import Busy, Change, Conflict, Query, Stored, StoreError, Tx
@@ -52,9 +53,7 @@ async def auditing(server: Server) -> AsyncIterator[Journal | None]:
     try:
         yield journal
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await stop(task)
         with contextlib.suppress(Busy, StoreError):
             await journal.close()
             await _let_go(server, process)

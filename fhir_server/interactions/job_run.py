@@ -100,9 +100,17 @@ async def working(server: Server, shapes: Shapes) -> AsyncIterator[None]:
         watch.cancel()
         if server.jobs:
             await asyncio.wait(server.jobs, timeout=GRACE)
-        for task in server.jobs:
+        await stop(watch, *server.jobs)
+
+
+async def stop(*tasks: "asyncio.Task[None]") -> None:
+    """Cancel tasks until they have ended: once is not enough where `wait_for` is awaited, which in Python 3.11 loses a
+    cancellation that meets a result (a query of MongoDB in one of twenty tries)."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
             task.cancel()
-        await asyncio.gather(watch, *server.jobs, return_exceptions=True)
+        await asyncio.wait(left, timeout=0.5)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _watch(server: Server, shapes: Shapes) -> None:

@@ -1,6 +1,7 @@
 """The journal fails closed, gathers what arrives together, and survives whoever dies. https://www.sqlite.org/wal.html"""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from fhir_server.app import open_server
 from fhir_server.audit.fold import auditing, fold
 from fhir_server.audit.journal import BATCH, PREFIX, Journal, batch_of
 from fhir_server.audit.record import Access
+from fhir_server.interactions.job_run import stop
 from fhir_server.store.seam import Conflict, Store, StoreError
 from tests.audit.trail import Trail, count
 from tests.auth.door import smart
@@ -158,3 +160,25 @@ async def test_open_mode_and_a_setting_audit_nothing(tmp_path: Any) -> None:
                 assert journal is None
         async with auditing(server) as journal:
             assert journal is not None
+
+
+async def test_a_server_stops_whenever_it_is_asked_to(store_url: str) -> None:
+    """Its fold may be in the middle of anything, and a cancellation may get lost on the way."""
+    async with open_server(smart(store_url)) as server:
+        for number in range(60):
+            async with auditing(server):
+                for _ in range(number % 30):
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0.0004 * (number % 7))
+
+
+async def test_a_task_that_loses_a_cancellation_is_stopped_all_the_same() -> None:
+    async def deaf() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(stop(task), 10)
+    assert task.cancelled()
