@@ -58,9 +58,12 @@ class SqliteStore:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(QUEUE)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Queue `work` for the writer; returns after the commit of its group."""
+        if self._closed:  # nobody would take it from the queue, and whoever asks would wait for ever
+            raise StoreError("The store is closed.")
         if self._task is None:
             self._task = asyncio.create_task(self._write_groups())
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -232,6 +235,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what was queued, then close all connections."""
+        self._closed = True
         if self._task is not None:
             await self._queue.put(None)
             await self._task
