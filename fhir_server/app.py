@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.access.policy import Consents
+from fhir_server.access.renewal import renewing
 from fhir_server.access.rules import Rules
 from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
@@ -39,7 +40,12 @@ def create_app(settings: Settings) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as server, working(server, ENTRY_SHAPES), auditing(server) as journal:
+        async with (
+            open_server(settings) as server,
+            working(server, ENTRY_SHAPES),
+            renewing(server),
+            auditing(server) as journal,
+        ):
             endpoint.server, endpoint.journal = server, journal
             yield
         endpoint.server = endpoint.journal = None
