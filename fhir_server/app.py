@@ -11,6 +11,7 @@ from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
+from fhir_server.export.run import exporting
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
 from fhir_server.fhir.definitions import Definitions, load
@@ -37,7 +38,12 @@ def create_app(settings: Settings) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as server, working(server, ENTRY_SHAPES), auditing(server) as journal:
+        async with (
+            open_server(settings) as server,
+            working(server, ENTRY_SHAPES),
+            exporting(server),
+            auditing(server) as journal,
+        ):
             endpoint.server, endpoint.journal = server, journal
             yield
         endpoint.server = endpoint.journal = None

@@ -44,7 +44,7 @@ class _Watched:
     def __init__(self, tx: Tx, caller: Caller) -> None:
         self._tx, self._caller = tx, caller
         self._written: dict[tuple[str, str], list[str]] = {}  # (type, letter) -> ids
-        self.read, self.search, self.put_state = tx.read, tx.search, tx.put_state
+        self.read, self.search, self.put_state, self.began = tx.read, tx.search, tx.put_state, tx.began
 
     async def write(self, change: Change) -> Stored:
         """Raises Conflict, and FhirError 403 for an old version that is not the caller's to change."""
