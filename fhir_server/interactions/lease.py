@@ -59,5 +59,5 @@ class Lease:
                 log.warning("%s: its lease could not be renewed", self.key)
 
     async def _write(self) -> bool:
-        value = msgspec.json.encode(self.job)
+        value = msgspec.json.encode(self.job, enc_hook=int)  # a driver may count in an int type of its own
         return await self.server.store.put_state(self.key, value, self._version, self.job.expires)

@@ -110,7 +110,14 @@ def patient(id: str, **more: Any) -> dict[str, Any]:
 def observation(id: str, of: str, **more: Any) -> dict[str, Any]:
     """An Observation of a patient."""
     subject = {"reference": f"Patient/{of}"}
-    return {"resourceType": "Observation", "id": id, "status": "final", "code": {"text": "x"}, "subject": subject, **more}
+    return {
+        "resourceType": "Observation",
+        "id": id,
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": subject,
+        **more,
+    }
 
 
 def group(id: str, *members: str, **more: Any) -> dict[str, Any]:
@@ -123,6 +130,12 @@ def parameters(*pairs: tuple[str, Any]) -> dict[str, Any]:
     """Parameters, each value under value[x]."""
     made = []
     for name, value in pairs:
-        key = "valueReference" if isinstance(value, dict) else "valueBoolean" if isinstance(value, bool) else "valueString"
+        key = (
+            "valueReference"
+            if isinstance(value, dict)
+            else "valueBoolean"
+            if isinstance(value, bool)
+            else "valueString"
+        )
         made.append({"name": name, key: value})
     return {"resourceType": "Parameters", "parameter": made}

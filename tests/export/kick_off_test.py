@@ -152,7 +152,9 @@ def test_an_export_needs_both_headers(filled: Researcher) -> None:
             answer = filled(method, "$export", body, headers=headers)
             assert answer.status_code == 400
             refusal(answer)
-        assert filled(method, "$export?_type=Basic", body, headers={"prefer": "respond-async"}).status_code == 202  # */*
+        assert (
+            filled(method, "$export?_type=Basic", body, headers={"prefer": "respond-async"}).status_code == 202
+        )  # */*
 
 
 def test_some_patients_only(filled: Researcher) -> None:
