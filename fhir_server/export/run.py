@@ -1,6 +1,6 @@
 """Who works on which export, and when: any process, a few at a time, clients in turn.
 
-A process takes the export whose client has the fewest under way, of these the one that has waited longest for a turn.
+A process takes an export of the client who has the fewest under way, of these of who has waited longest for a turn.
 Between two files one that is under way stops for a client who has none. https://hl7.org/fhir/uv/bulkdata/STU2/export.html
 """
 
@@ -54,17 +54,21 @@ async def schedule(server: Server) -> None:
         return
     mine = {task.get_name() for task in server.exports}
     busy: Counter[str] = Counter()
+    served: Counter[str] = Counter()  # when each client last had a turn
     waiting: list[tuple[str, Export]] = []
     for id in await open_exports(server):
         kept = await read_export(server, id)
         if kept is None:
             await server.store.delete_state(OPEN + id)
-        elif kept[0].lease >= server.clock() or id in mine:
-            busy[kept[0].caller] += 1
+            continue
+        job = kept[0]
+        served[job.caller] = max(served[job.caller], job.turn)
+        if job.lease >= server.clock() or id in mine:
+            busy[job.caller] += 1
         else:
-            waiting.append((id, kept[0]))
+            waiting.append((id, job))
     while waiting and len(server.exports) < server.settings.export_jobs:
-        waiting.sort(key=lambda one: (busy[one[1].caller], one[1].turn, one[1].kicked))
+        waiting.sort(key=lambda one: (busy[one[1].caller], served[one[1].caller], one[1].turn, one[1].kicked))
         id, job = waiting.pop(0)
         busy[job.caller] += 1
         if id not in {task.get_name() for task in server.exports}:

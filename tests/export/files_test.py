@@ -1,19 +1,23 @@
 """The files of exports and their end. https://hl7.org/fhir/uv/bulkdata/STU2/export.html#bulk-data-output-file-request"""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fhir_server.access import OPERATOR, Caller
+from fhir_server.access.grant import Grant
+from fhir_server.access.rights import caller_of
 from fhir_server.export.download import download
 from fhir_server.export.files import patients_of, sweep
 from fhir_server.export.job import key_of, read_export
+from fhir_server.export.kick_off import kick_off
 from fhir_server.export.status import export_status, forget_export
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.ask import Ask
 from tests.client import BASE, refusal
-from tests.export.conftest import Researcher, group, observation, patient
+from tests.export.conftest import Researcher, group, observation, patient, settings
 
 
 @pytest.fixture
@@ -132,3 +136,39 @@ def test_a_client_may_have_so_many_and_polls_so_often(client: Researcher) -> Non
     for path in paths:
         assert client("DELETE", path).status_code == 202
     assert client.run(read_export(server, paths[0].rpartition("/")[2])) is None
+
+
+def test_an_export_gives_way_to_another_client(store_url: str, tmp_path: Path) -> None:
+    """One place, and exports of many files under way: who comes last is not done last."""
+    client = Researcher(settings(store_url, tmp_path, export_jobs=1, export_file=1))
+    client.put(*(patient(f"p{number}") for number in range(12)))
+    server, ids = client.server, list[str]()
+
+    async def in_order() -> list[str]:
+        for name in ("first", "first", "second"):
+            caller = caller_of(server.definitions, Grant(client=name, scopes=("system/*.rs",), role="ehr"))
+            answer = await kick_off(server, caller, Ask(later=True, accept="*/*"), [("_type", "Patient", "")])
+            ids.append(dict(answer.headers)["Content-Location"].rpartition("/")[2])
+        ended: list[str] = []
+        async with asyncio.timeout(60):
+            while len(ended) < 3:
+                for id in ids:
+                    kept = await read_export(server, id)
+                    assert kept is not None
+                    if kept[0].ended and id not in ended:
+                        assert len(kept[0].files) == 12
+                        ended.append(id)
+                await asyncio.sleep(0.005)
+        return ended
+
+    ended = client.run(in_order())
+    client.close()
+    assert ended[-1] != ids[2]
+
+
+def test_an_export_that_cannot_be_written_says_so(client: Researcher, tmp_path: Path) -> None:
+    client.put(patient("p1"))
+    (tmp_path / "exports").write_text("a file where the folder should be")
+    answer = client.ended(client.begun("$export?_type=Patient"))
+    assert answer.status_code == 500
+    assert "log" in refusal(answer)["diagnostics"]
