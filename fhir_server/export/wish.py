@@ -6,6 +6,7 @@ A wish says nothing of the caller's rights: they are asked again wherever resour
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -194,8 +195,10 @@ def _type_filter(reading: Reading, value: Any) -> None:
         type, mark, query = text.partition("?")
         if type not in reading.definitions.resources or not mark or not query:
             raise refuse(400, "value", f"_typeFilter: {text[:80]!r} is not Type?parameter=value.", "_typeFilter")
-        # The value has been decoded once, and is not decoded again.
-        pairs = tuple((name, rest) for name, _, rest in (part.partition("=") for part in query.split("&") if part))
+        # The query is a part of a URL of its own: clients encode its commas so that they do not separate queries. A +
+        # is none of a form, though, but that of a time zone.
+        parts = [part.partition("=") for part in query.split("&") if part]
+        pairs = tuple((unquote(name), unquote(rest)) for name, _, rest in parts)
         forming = [name for name, _ in pairs if name.partition(":")[0] in (*RESULT, "_include", "_revinclude", "_type")]
         if forming:
             reading.unsupported(f"_typeFilter: {forming[0]} is about pages, not about which resources.", "_typeFilter")

@@ -62,7 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("meta-delete", ("instance",), (), meta_delete, LABELS, "u", R4 + "Resource-meta-delete", affects=True),
     Operation("export", ("system",), (), export, None, "", BULK + "export"),
     Operation("export", ("type",), ("Patient",), export, None, "", BULK + "patient-export", alias="patient-export"),
-    Operation("export", ("instance",), ("Group",), export, None, "r", BULK + "group-export", alias="group-export"),
+    Operation("export", ("instance",), ("Group",), export, None, "", BULK + "group-export", alias="group-export"),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
 )
 

@@ -68,7 +68,7 @@ BULK: dict[str, tuple[Row, ...]] = {
         yes(
             "an export outlives its process, with the same manifest",
             RESUME + "test_kill_9_at_any_time_leaves_the_same_manifest",
-            RESUME + "test_many_batches_of_patients_hold_everything_once",
+            SNAPSHOT + "test_many_batches_of_patients_hold_everything_once",
         ),
         yes("clients take turns", FILES + "test_an_export_gives_way_to_another_client"),
     ),
@@ -93,6 +93,7 @@ BULK: dict[str, tuple[Row, ...]] = {
         ),
         yes("B-30 `instantiates`, operations under both names", "operations/table_test.py::test_every_operation_is_claimed_where_it_is"),
         yes("B-31 a Group's patients exactly, and what belongs to them", KICK + "test_the_three_levels_by_get_and_post"),
-        yes("B-32 a Group takes read on it", RIGHTS + "test_what_the_scopes_do_not_cover"),
+        yes("B-32 a Group takes read on it", RIGHTS + "test_a_group_takes_the_right_to_read_it"),
+        yes("an unmodified client gets a Group, with and without authorization", "export/client_test.py::test_smart_fetch_gets_a_group"),
     ),
 }  # fmt: skip

@@ -201,6 +201,10 @@ def test_filters_of_one_type_add_up(filled: Researcher) -> None:
     assert filled.exported(f"$export?_type=Observation,Patient&{together}") == {
         "Observation": {"o2"}, "Patient": {"p1", "p2"},
     }  # fmt: skip
+    encoded = "_typeFilter=Observation%3Fstatus%3Dpreliminary%252Camended,Patient%3F_id%3Dp1%252Cp2"
+    assert filled.exported(f"$export?_type=Observation,Patient&{encoded}") == {
+        "Observation": {"o2"}, "Patient": {"p1", "p2"},
+    }  # fmt: skip
     chained = "_typeFilter=Observation?subject:Patient.gender=female%26status=final"
     assert filled.exported(f"$export?_type=Observation&{chained}") == {"Observation": {"o1", "o3"}}
 

@@ -1,6 +1,7 @@
 """What was committed up to the transactionTime, whole, and nothing after it. https://hl7.org/fhir/uv/bulkdata/STU2/export.html#response---complete-status"""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,7 +11,7 @@ from fhir_server.export import perform
 from fhir_server.fhir.dates import bounds
 from fhir_server.store.seam import Change, Tx
 from tests.deep import deep
-from tests.export.conftest import Researcher, observation, patient
+from tests.export.conftest import Researcher, group, observation, patient
 
 PIECES = 2
 
@@ -184,3 +185,18 @@ def test_deleted_is_what_the_client_had(client: Researcher) -> None:
     assert {entry["request"]["method"] for entry in bundle["entry"]} == {"DELETE"}
     nothing = client.manifest(f"$export?_type=Observation{since}")
     assert (nothing["output"], nothing["deleted"]) == ([], [])
+
+
+def test_many_batches_of_patients_hold_everything_once(client: Researcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Group of more members than one predicate takes, resources that belong to several of them, many files."""
+    monkeypatch.setattr("fhir_server.export.asked.BATCH", 7)
+    monkeypatch.setattr("fhir_server.export.rows.PAGE", 5)
+    client.app.endpoint.server = replace(client.server, settings=replace(client.server.settings, export_file=8))
+    client.put(*(patient(f"p{number}") for number in range(40)), *(observation(f"o{n}", f"p{n}") for n in range(40)))
+    both = [{"reference": "Patient/p25"}, {"reference": "Patient/p39"}]  # of the fourth batch, and of nobody in it
+    client.put(*(observation(f"b{n}", f"p{n}", performer=both) for n in range(20)))
+    client.put(group("g", *(f"p{number}" for number in range(30))))
+    found = client.exported("Group/g/$export")
+    assert found["Patient"] == {f"p{number}" for number in range(30)}
+    assert found["Observation"] == {f"o{n}" for n in range(30)} | {f"b{n}" for n in range(20)}
+    assert found.keys() == {"Patient", "Observation"}
