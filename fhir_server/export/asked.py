@@ -1,6 +1,7 @@
 """Which resources of each type an export holds: its patients, its filters and its caller's permit as predicates."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -37,14 +38,15 @@ class Scope:
 
     async def asked(self, type: str, changed: bool = True) -> Asked:
         """The resources of a type; `changed`: only those that were changed when the client wants to know of changes."""
+        await self.server.consents.rules.fresh(self.server.store)
         conditions = await filtered(self.server, self.caller, self.wish, type, self.job.at)
         if changed and self.wish.since is not None:
             conditions.append(Is(UPDATED, (("low", ">", self.wish.since),)))
         if changed and self.wish.until is not None:
             conditions.append(Is(UPDATED, (("low", "<", self.wish.until),)))
         members, whole = self._members(type)
-        batches = [permitted(self.caller, type, _all([one, *conditions])) for one in members]
-        return Asked(type, batches, permitted(self.caller, type, _all([whole, *conditions])))
+        batches = [_all([one, *conditions]) for one in members]
+        return Asked(type, batches, _all([whole, *conditions]), partial(permitted, self.caller, type))
 
     def _members(self, type: str) -> tuple[list[Predicate], Predicate]:
         """What makes a resource one of the export, in batches and as one."""
@@ -73,7 +75,7 @@ class Scope:
         asked = await self.asked(type, changed=False)
         where = permitted(self.caller, type, with_ids(ids))
         rows = (await self.server.store.search(Query((type,), where, count=len(ids)))).rows
-        return {row.id for row in rows if await meets(self.server, asked.judge, row)}
+        return {row.id for row in rows if await meets(self.server, asked, row)}
 
 
 async def filtered(server: Server, caller: Caller, wish: Wish, type: str, now: int) -> list[Predicate]:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from fhir_server.export.asked import Scope
 from fhir_server.export.rows import as_of, meets, versions_since
 from fhir_server.fhir import codec
-from fhir_server.search.predicate import EVERYTHING
 
 ENTRIES = 100  # of one Bundle
 
@@ -33,15 +32,15 @@ async def bundles_of_deleted(scope: Scope) -> AsyncIterator[tuple[bytes, int | N
 async def _gone(scope: Scope, type: str) -> AsyncIterator[str]:
     server, since, at = scope.server, scope.wish.since, scope.job.at
     assert since is not None
-    judge = (await scope.asked(type, changed=False)).judge
+    asked = await scope.asked(type, changed=False)
     seen: set[str] = set()
     async for row in versions_since(server, type, since):
         if row.updated > at or row.id in seen:
             continue
         seen.add(row.id)
-        if row.deleted or (judge != EVERYTHING and not await meets(server, judge, row)):
+        if row.deleted or not await meets(server, asked, row):
             before = await as_of(server, type, row.id, since)
-            if before is not None and not before.deleted and await meets(server, judge, before):
+            if before is not None and not before.deleted and await meets(server, asked, before):
                 yield row.id
 
 

@@ -2,8 +2,9 @@
 
 NAME           finished: it was given its name when it was whole and on the disk
 NAME.part      being written
-NAME.patients  the ids of the patients that a file names, one a line: what a later look at it is judged by
-NAME.ids       the ids of its resources, NAME.refs what it refers to; both go when the export has ended
+NAME.patients  the ids of the patients that a file names, one a line, for the audit trail
+NAME.ids       the ids of its resources, by which its download is judged
+NAME.refs      what it refers to; it goes when the export has ended
 members        the ids of the patients that an export is about, if not all
 """
 
@@ -127,5 +128,5 @@ def notes(folder: Path, files: Iterable[File], ending: str) -> Iterator[list[str
 
 def forget_notes(folder: Path) -> None:
     """Remove what is of use only while an export is written."""
-    for path in [*folder.glob("*.ids"), *folder.glob("*.refs"), *folder.glob("*.part")]:
+    for path in [*folder.glob("*.refs"), *folder.glob("*.part")]:
         path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fhir_server.access import READ, Caller
-from fhir_server.access.rights import caller_of
+from fhir_server.access.asking import caller_for
 from fhir_server.export.rows import as_of
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.outcome import refuse
@@ -44,6 +44,6 @@ async def _readable(server: Server, caller: Caller) -> Predicate:
         found = await server.store.get_state(f"client/{caller.grant.client}")
         if found is not None:
             scopes = msgspec.json.decode(found[0], type=_Registered).scopes
-            caller = caller_of(server.definitions, replace(caller.grant, scopes=scopes))
+            caller = await caller_for(server, replace(caller.grant, scopes=scopes))
     require(caller, "Group", READ)
     return caller.permit("Group", READ)

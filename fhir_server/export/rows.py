@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fhir_server.access import READ, Caller, restrict
+from fhir_server.access.policy import rule_today
 from fhir_server.fhir import codec
 from fhir_server.interactions.versions import holds
 from fhir_server.search.predicate import EVERYTHING, And, Indexed, Predicate
@@ -33,11 +34,13 @@ class Told(Protocol):
 
 class Asked(NamedTuple):
     """Which resources of a type: a predicate for each batch of patients to ask the store with, and the same for all of
-    them at once, to judge a single version with. The caller's permit is in them all."""
+    them at once, to judge a single version with. `permit` puts the caller's permit into them, each time anew: what
+    Consents permit may change while an export is written."""
 
     type: str
     batches: Sequence[Predicate]
     judge: Predicate
+    permit: Callable[[Predicate], Predicate]
 
 
 class Batch(NamedTuple):
@@ -62,7 +65,7 @@ async def rows_at(
     # The resources that may lie in several batches: only what names two patients, so that it stays small.
     several = told.all() if place is not None and len(asked.batches) > 1 else set()
     while number < len(asked.batches):
-        where = asked.batches[number]
+        where = asked.permit(asked.batches[number])
         query = Query((asked.type,), where, count=min(PAGE, most()), after=_tuple(after))
         page = await server.store.search(query)
         rows = [row for row in page.rows if row.updated <= at]
@@ -92,7 +95,7 @@ async def _changed_since(server: Server, asked: Asked, at: int, told: Told) -> A
         some = ids[start : start + CHANGED]
         before = told.among(some)
         found = [await as_of(server, asked.type, id, at) for id in some if id not in before]
-        kept = [row for row in found if row is not None and not row.deleted and await meets(server, asked.judge, row)]
+        kept = [row for row in found if row is not None and not row.deleted and await meets(server, asked, row)]
         if kept:
             yield kept
 
@@ -115,11 +118,15 @@ async def as_of(server: Server, type: str, id: str, at: int) -> Stored | None:
     return rows[0] if rows else None
 
 
-async def meets(server: Server, where: Predicate, row: Stored) -> bool:
-    """Whether a version meets a condition: its entries are computed anew, what it refers to is asked of the store."""
-    if where == EVERYTHING:
+async def meets(server: Server, asked: Asked, row: Stored) -> bool:
+    """Whether a version is one of those asked for: its entries are computed anew, its rule is what it would be today,
+    what it refers to is asked of the store."""
+    if asked.permit(asked.judge) == EVERYTHING:
         return True
-    return await holds(server, where, Indexed(row.type, row.id, row.updated, server.index(codec.decode(row.body))))
+    ruling = await rule_today(server.store, server.consents, row.type, row.id, row.body)
+    entries = server.index(codec.decode(row.body))
+    where = asked.permit(asked.judge)  # the rule may have been one that nobody had asked about
+    return await holds(server, where, Indexed(row.type, row.id, row.updated, entries, *ruling))
 
 
 def _tuple(position: Any) -> Position | None:

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fhir_server.access import OPERATOR, Caller
-from fhir_server.access.rights import caller_of
+from fhir_server.access import OPERATOR
+from fhir_server.access.asking import caller_for
 from fhir_server.export.files import remove, sweep
 from fhir_server.export.job import OPEN, Export, Issue, key_of, open_exports, read_export
 from fhir_server.export.perform import Writing
@@ -142,7 +142,7 @@ def _done(server: Server, task: "asyncio.Task[None]") -> None:
 async def _performed(server: Server, id: str, lease: Lease, job: Export) -> FhirError | None:
     """None when all is written; the refusal that ended it."""
     server = await rewired(server)
-    caller = _caller(server, job)
+    caller = OPERATOR if job.caller == OPERATOR.id else await caller_for(server, job.grant or NOBODY)
 
     async def give_way() -> None:
         if await _others_wait(server, job):
@@ -158,12 +158,6 @@ async def _performed(server: Server, id: str, lease: Lease, job: Export) -> Fhir
         except EXPECTED as error:
             return refusal(error)
     return refused
-
-
-def _caller(server: Server, job: Export) -> Caller:
-    if job.caller == OPERATOR.id:
-        return OPERATOR
-    return caller_of(server.definitions, job.grant or NOBODY)
 
 
 async def _others_wait(server: Server, job: Export) -> bool:

@@ -81,7 +81,7 @@ def test_kill_9_at_any_time_leaves_the_same_manifest(store_url: str, tmp_path: P
             server.process.wait()
     with served(store_url, **settings) as server:
         require_same(server, killed, expected, first)
-        assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*.ids"), *tmp_path.rglob("*.refs")]
+        assert not [*tmp_path.rglob("*.part"), *tmp_path.rglob("*.refs")]
 
 
 def require_same(server: Served, id: str, expected: Any, first: str) -> None:

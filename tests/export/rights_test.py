@@ -87,9 +87,30 @@ def test_an_export_holds_what_the_scopes_cover(registry: Registry) -> None:
     assert ids(registry, manifest, fine) == {"Patient": {"p1", "p2"}}
 
 
-def test_a_role_that_sees_no_patients_exports_none(registry: Registry) -> None:
-    held = registry.bearer("scientist", "system/*.rs")
-    assert kicked(registry, "$export?_type=Patient,Organization", held).status_code == 403
+def test_research_gets_what_patients_permit_and_loses_what_they_revoke(registry: Registry) -> None:
+    """A file that was written under a permission that is gone is not given out; the next export is without it."""
+    held, ehr = registry.bearer("scientist", "system/*.rs"), registry.bearer("ehr", "system/*.cruds")
+    _, manifest = exported(registry, "$export", held)
+    assert ids(registry, manifest, held) == {"Organization": {"clinic"}}
+    consent = {
+        "resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"},
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}], "dateTime": "2026-01-01",
+        "policy": [{"uri": "https://example.org/policy"}],
+        "provision": {"type": "permit", "purpose": [
+            {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}]},
+    }  # fmt: skip
+    assert registry("PUT", "Consent/c1", consent, headers=ehr).status_code == 201
+    _, manifest = exported(registry, "$export", held)
+    assert ids(registry, manifest, held)["Observation"] == {"o1"}
+    assert registry("PUT", "Consent/c1", consent | {"status": "inactive"}, headers=ehr).status_code == 200
+    for item in manifest["output"]:
+        answer = registry("GET", item["url"].removeprefix(f"{BASE}/"), headers=held)
+        if item["type"] == "Organization":
+            assert answer.status_code == 200
+        else:
+            assert answer.status_code == 410, item
+            assert refusal(answer)["code"] == "suppressed"
     _, manifest = exported(registry, "$export", held)
     assert ids(registry, manifest, held) == {"Organization": {"clinic"}}
     assert kicked(registry, "Group/g1/$export", held).status_code == 403
