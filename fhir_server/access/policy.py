@@ -54,6 +54,7 @@ class Consents:
     adult_age: int
     treatment: bool  # whether care is permitted where no Consent speaks of it
     rules: Rules
+    secret: bytes = b""  # of the store: what pseudonyms are made from
 
 
 class Ruled:
