@@ -9,7 +9,7 @@ from fhir_server.access import Caller
 from fhir_server.export.files import notes
 from fhir_server.export.job import Export
 from fhir_server.export.members import belonging_to, kinds_of, with_ids
-from fhir_server.export.rows import Asked, meets, permitted
+from fhir_server.export.rows import Asked, judged, permitted
 from fhir_server.export.wish import Wish
 from fhir_server.interactions.lookup import parsed
 from fhir_server.search.predicate import EVERYTHING, UPDATED, And, Is, Or, Predicate
@@ -46,7 +46,10 @@ class Scope:
             conditions.append(Is(UPDATED, (("low", "<", self.wish.until),)))
         members, whole = self._members(type)
         batches = [_all([one, *conditions]) for one in members]
-        return Asked(type, batches, _all([whole, *conditions]), partial(permitted, self.caller, type))
+        # What a caller may have in part belongs to some patient; that it does is nothing that they ask.
+        in_part = _all(conditions) if self.wish.level == "patient" and self.patients is None else None
+        permit = partial(permitted, self.caller, type, in_part=in_part)
+        return Asked(type, batches, _all([whole, *conditions]), permit)
 
     def _members(self, type: str) -> tuple[list[Predicate], Predicate]:
         """What makes a resource one of the export, in batches and as one."""
@@ -75,7 +78,7 @@ class Scope:
         asked = await self.asked(type, changed=False)
         where = permitted(self.caller, type, with_ids(ids))
         rows = (await self.server.store.search(Query((type,), where, count=len(ids)))).rows
-        return {row.id for row in rows if await meets(self.server, asked, row)}
+        return {row.id for row in rows if await judged(self.server, asked, row)}
 
 
 async def filtered(server: Server, caller: Caller, wish: Wish, type: str, now: int) -> list[Predicate]:

@@ -7,7 +7,7 @@ become another's. What such a client cannot have had is not told.
 from collections.abc import AsyncIterator
 
 from fhir_server.export.asked import Scope
-from fhir_server.export.rows import as_of, meets, versions_since
+from fhir_server.export.rows import as_of, judged, versions_since
 from fhir_server.fhir import codec
 
 ENTRIES = 100  # of one Bundle
@@ -38,10 +38,11 @@ async def _gone(scope: Scope, type: str) -> AsyncIterator[str]:
         if row.updated > at or row.id in seen:
             continue
         seen.add(row.id)
-        if row.deleted or not await meets(server, asked, row):
+        if row.deleted or not await judged(server, asked, row):
             before = await as_of(server, type, row.id, since)
-            if before is not None and not before.deleted and await meets(server, asked, before):
-                yield row.id
+            had = await judged(server, asked, before) if before is not None and not before.deleted else None
+            if had is not None:
+                yield scope.caller.shown(had).id
 
 
 def _bundle(names: list[str]) -> bytes:

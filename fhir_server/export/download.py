@@ -11,7 +11,7 @@ from fhir_server.export.job import File
 from fhir_server.export.members import with_ids
 from fhir_server.export.status import require_export, unknown
 from fhir_server.fhir.outcome import refuse
-from fhir_server.search.predicate import And, Not
+from fhir_server.search.predicate import And, Not, Or
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
 
@@ -44,13 +44,22 @@ async def judge(server: Server, caller: Caller, file: File, path: Path) -> None:
     """Raise FhirError 410 for a file that holds a resource which its patients' Consents do not permit any more."""
     if caller.grant is None:
         return
-    permit = caller.permit(file.type, READ)
+    whole = caller.permit(file.type, READ)
     scoped = caller_of(server.definitions, caller.grant).permit(file.type, READ)
-    if permit == scoped:  # nothing is asked of consent for this caller or type
+    if whole == scoped:  # nothing is asked of consent for this caller or type
         return
-    (ids,) = notes(path.parent, [file], "ids")
-    for start in range(0, len(ids), BATCH):
-        where = And((with_ids(ids[start : start + BATCH]), scoped, Not(permit)))
-        if (await server.store.search(Query((file.type,), where, count=1))).rows:
-            text = "A patient whose data this file holds does not permit this use any more: delete it, and export anew."
-            raise refuse(410, "suppressed", text)
+    in_part = caller.partly.permits.items() if caller.partly is not None else ()
+    anyhow = Or((whole, *(permits(file.type, READ) for _, permits in in_part)))
+    known = Or((whole, *(permits(file.type, READ) for limits, permits in in_part if not limits.identity)))
+    (ids,), (parts,) = (notes(path.parent, [file], ending) for ending in ("ids", "parts"))
+    given = dict.fromkeys(ids, whole)
+    for line in parts:
+        how, _, id = line.partition(" ")
+        given[id] = anyhow if how == "id" else known
+    for permit in dict.fromkeys(given.values()):
+        some = [id for id, needed in given.items() if needed == permit]
+        for start in range(0, len(some), BATCH):
+            where = And((with_ids(some[start : start + BATCH]), scoped, Not(permit)))
+            if (await server.store.search(Query((file.type,), where, count=1))).rows:
+                text = "Someone whose data this file holds does not permit this use any more: delete it, export anew."
+                raise refuse(410, "suppressed", text)

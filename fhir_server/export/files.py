@@ -4,6 +4,7 @@ NAME           finished: it was given its name when it was whole and on the disk
 NAME.part      being written
 NAME.patients  the ids of the patients that a file names, one a line, for the audit trail
 NAME.ids       the ids of its resources, by which its download is judged
+NAME.parts     of those given in part: `id` without identity, `contact` without contact details, then the id
 NAME.refs      what it refers to; it goes when the export has ended
 members        the ids of the patients that an export is about, if not all
 """
@@ -61,6 +62,7 @@ class Output:
         self._file = (folder / f"{name}.part").open("wb")
         self._base = f"{base}/".encode()
         self._ids: list[str] = []
+        self._parts: list[str] = []
         self._refs: set[bytes] = set()
 
     @property
@@ -68,14 +70,19 @@ class Output:
         """The ids of the resources written."""
         return self._ids
 
-    def write(self, rows: list[Stored], bodies: Iterable[bytes] | None = None, refs: bool = False) -> None:
-        """Add resources, a line each: the stored bytes unless others are given. `refs`: note what they refer to."""
+    def write(self, rows: list[Stored], shown: list[Stored], refs: bool = False) -> None:
+        """Add resources, a line each, as they are shown. `refs`: note what they refer to."""
         chunk = b"\n".join([row.body for row in rows]) + b"\n"
         self._note(chunk, refs)
         if self.type == "Patient":
             self._refs.update(b"Patient/" + row.id.encode() for row in rows)
-        if bodies is not None:
-            chunk = b"\n".join(bodies) + b"\n"
+        if shown is not rows:
+            chunk = b"\n".join([row.body for row in shown]) + b"\n"
+            for row, told in zip(rows, shown, strict=True):
+                if told.id != row.id:
+                    self._parts.append(f"id {row.id}")
+                elif told.body is not row.body:
+                    self._parts.append(f"contact {row.id}")
         self._file.write(chunk)
         self._ids += [row.id for row in rows]
         self.count += len(rows)
@@ -108,6 +115,7 @@ class Output:
         for ending, lines in (
             ("patients", patients),
             ("ids", [id.encode() for id in self._ids]),
+            ("parts", [line.encode() for line in self._parts]),
             ("refs", sorted(self._refs)),
         ):
             self.path.with_name(f"{self.path.name}.{ending}").write_bytes(b"".join([line + b"\n" for line in lines]))
@@ -121,7 +129,7 @@ class Output:
 
 
 def notes(folder: Path, files: Iterable[File], ending: str) -> Iterator[list[str]]:
-    """What was noted of finished files, file by file: `ids` or `refs`."""
+    """What was noted of finished files, file by file: `ids`, `parts` or `refs`."""
     for file in files:
         yield folder.joinpath(f"{file.name}.{ending}").read_text().splitlines()
 

@@ -5,7 +5,7 @@ the client sees at the end is the same, however often the work was cut short.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from fhir_server.access import Caller
@@ -98,14 +98,21 @@ class Writing:
         async for batch in rows_at(self.server, asked, self.job.at, self.job.place, told, self._room):
             rows = await self._chosen(scope, batch)
             if rows:
-                definitions = self.server.definitions
-                bodies = [subset(definitions, row.body, None, elements) for row in rows] if elements else None
-                self._file().write(rows, bodies, refs)
+                self._file().write(rows, self._shown(rows, elements), refs)
                 self.job.written += len(rows)
                 self.job.here += len(rows)
             if self._full():
                 await self._close(batch.place)
             await asyncio.sleep(0)
+
+    def _shown(self, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
+        """The rows as the caller may have them, and wants them."""
+        if self.caller.partly is not None:
+            rows = [self.caller.shown(row) for row in rows]
+        if not elements:
+            return rows
+        definitions = self.server.definitions
+        return [row._replace(body=subset(definitions, row.body, None, elements)) for row in rows]
 
     async def _chosen(self, scope: Scope, batch: Batch) -> list[Stored]:
         """The rows of a page, of Provenance those that are about something exported."""

@@ -8,11 +8,11 @@ looked up in the history as it was, and judged by that version. What was walked 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from fhir_server.access import READ, Caller, restrict
+from fhir_server.access import READ, Caller, restrict, shown
 from fhir_server.access.policy import rule_today
 from fhir_server.fhir import codec
 from fhir_server.interactions.versions import holds
-from fhir_server.search.predicate import EVERYTHING, And, Indexed, Predicate
+from fhir_server.search.predicate import EVERYTHING, And, Indexed, Or, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Position, Query, Stored
 
@@ -50,11 +50,17 @@ class Batch(NamedTuple):
     place: Any
 
 
-def permitted(caller: Caller, type: str, where: Predicate) -> Predicate:
-    """`where`, as far as the caller may both search for and read it."""
-    found = restrict(where, caller, (type,))
+def permitted(caller: Caller, type: str, where: Predicate, in_part: Predicate | None = None) -> Predicate:
+    """`where`, as far as the caller may both search for and read it. Of what they may have in part (Caller.shown), what
+    meets `in_part`, by default the same, as long as that asks for nothing which is hidden."""
+    whole = restrict(where, caller, (type,))
     reading = caller.permit(type, READ)
-    return found if reading in (EVERYTHING, caller.permit(type, "s")) else And((reading, found))
+    if reading not in (EVERYTHING, caller.permit(type, "s")):
+        whole = And((reading, whole))
+    if caller.partly is None:
+        return whole
+    readable = Or(tuple(permits(type, READ) for permits in caller.partly.permits.values()))
+    return Or((whole, And((readable, shown(where if in_part is None else in_part, caller, (type,))))))
 
 
 async def rows_at(
@@ -95,7 +101,8 @@ async def _changed_since(server: Server, asked: Asked, at: int, told: Told) -> A
         some = ids[start : start + CHANGED]
         before = told.among(some)
         found = [await as_of(server, asked.type, id, at) for id in some if id not in before]
-        kept = [row for row in found if row is not None and not row.deleted and await meets(server, asked, row)]
+        seen = [await judged(server, asked, row) for row in found if row is not None and not row.deleted]
+        kept = [row for row in seen if row is not None]
         if kept:
             yield kept
 
@@ -118,15 +125,16 @@ async def as_of(server: Server, type: str, id: str, at: int) -> Stored | None:
     return rows[0] if rows else None
 
 
-async def meets(server: Server, asked: Asked, row: Stored) -> bool:
-    """Whether a version is one of those asked for: its entries are computed anew, its rule is what it would be today,
-    what it refers to is asked of the store."""
+async def judged(server: Server, asked: Asked, row: Stored) -> Stored | None:
+    """A version, with the rule that it would have today, if it is one of those asked for: its entries are computed
+    anew, what it refers to is asked of the store."""
     if asked.permit(asked.judge) == EVERYTHING:
-        return True
-    ruling = await rule_today(server.store, server.consents, row.type, row.id, row.body)
+        return row
+    rule, until = await rule_today(server.store, server.consents, row.type, row.id, row.body)
     entries = server.index(codec.decode(row.body))
     where = asked.permit(asked.judge)  # the rule may have been one that nobody had asked about
-    return await holds(server, where, Indexed(row.type, row.id, row.updated, entries, *ruling))
+    meets = await holds(server, where, Indexed(row.type, row.id, row.updated, entries, rule, until))
+    return row._replace(rule=rule) if meets else None
 
 
 def _tuple(position: Any) -> Position | None:

@@ -114,6 +114,22 @@ def test_research_gets_what_patients_permit_and_loses_what_they_revoke(registry:
     _, manifest = exported(registry, "$export", held)
     assert ids(registry, manifest, held) == {"Organization": {"clinic"}}
     assert kicked(registry, "Group/g1/$export", held).status_code == 403
+    # Without identity only: under other names, the same in every file and in what is read.
+    without = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentcategorycodes", "code": "rsdid"}]}
+    assert registry("PUT", "Consent/c1", consent | {"category": [without]}, headers=ehr).status_code == 200
+    for level in ("$export", "Patient/$export"):
+        _, manifest = exported(registry, level, held)
+        found = ids(registry, manifest, held)
+        (name,) = found["Patient"]
+        assert name != "p1"
+        assert registry("GET", f"Patient/{name}", headers=held).status_code == 200
+        files = {item["type"]: item["url"].removeprefix(f"{BASE}/") for item in manifest["output"]}
+        seen = registry("GET", files["Observation"], headers=held).json()
+        assert seen["subject"] == {"reference": f"Patient/{name}"}
+        assert "code" not in seen  # it was free text
+    assert exported(registry, "Patient/$export?_since=2020-01-01", held)[1]["output"] == []
+    assert registry("PUT", "Consent/c1", consent | {"status": "inactive"}, headers=ehr).status_code == 200
+    assert registry("GET", files["Observation"], headers=held).status_code == 410
 
 
 def test_a_group_takes_the_right_to_read_it(registry: Registry) -> None:
