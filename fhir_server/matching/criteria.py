@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.matching.leaves import Test, Unjudged, leaf_test
-from fhir_server.matching.values import concepts
+from fhir_server.matching.values import OWN, concepts, named
 from fhir_server.terminology.codes import Concept, Terminology
 
-OWN = "https://participation.example/fhir"
 METHOD = f"{OWN}/StructureDefinition/group-combination-method"
 THRESHOLD = f"{OWN}/StructureDefinition/group-combination-threshold"
 ARM_STATUS = f"{OWN}/StructureDefinition/arm-status"
@@ -28,12 +27,14 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Several criteria of which at least `needed` must hold, or the opposite of that."""
+    """Several criteria of which at least `needed` must hold, or the opposite of that: every way to combine is one of
+    these. `text` says it as the Group did; a Branch without an id is only a step of the reckoning and not shown."""
 
     id: str
     needed: int
     parts: tuple["Node", ...]
     exclude: bool
+    text: str = ""
 
 
 Node = Leaf | Branch
@@ -154,29 +155,23 @@ class _Reading(NamedTuple):
         """The criteria of a Group; `holder` is the resource whose contained Groups `#id` names, `trail` how we came."""
         where = trail[-1]
         characteristics = group.get("characteristic", ())
-        needed = self._needed(group, len(characteristics), where)
         if group.get("type") != "person":
             self.refuse(where, f"the Group is of type {group.get('type')}, not person")
         parts = tuple(
             self._node(characteristic, holder, f"{id}.{number}" if id else str(number), trail)
             for number, characteristic in enumerate(characteristics, 1)
         )
-        return Branch(id, needed, parts, exclude)
-
-    def _needed(self, group: Resource, count: int, where: str) -> int:
-        modifiers = {extension.get("url"): extension for extension in group.get("modifierExtension", ())}
+        modifiers = {named(extension.get("url", "")): extension for extension in group.get("modifierExtension", ())}
         method = modifiers.pop(METHOD, {}).get("valueCode", "all-of")
-        threshold = modifiers.pop(THRESHOLD, {}).get("valuePositiveInt")
+        threshold = modifiers.pop(THRESHOLD, {})
         for url in modifiers:
             self.refuse(where, f"the modifierExtension {url} is not known and may change what the Group means")
-        if method == "all-of" and threshold is None:
-            return count
-        if method == "any-of" and threshold is None:
-            return 1
-        if method == "at-least" and isinstance(threshold, int):
-            return threshold
-        self.refuse(where, f"the combination method {method} with threshold {threshold} is not known")
-        return count
+        number = threshold.get("valuePositiveInt", threshold.get("valueInteger", threshold.get("valueUnsignedInt")))
+        made = combined(method, number, id, parts, exclude)
+        if made is None:
+            asked = f"the combination method {method} with threshold {number} is not known, or not for {len(parts)}"
+            self.refuse(where, asked)
+        return made or Branch(id, len(parts), parts, exclude)
 
     def _node(self, characteristic: Resource, holder: Resource, place: str, trail: tuple[str, ...]) -> Node:
         id = characteristic.get("id", place)
@@ -216,6 +211,26 @@ class _Reading(NamedTuple):
     def _unjudged(self, id: str, where: str, reason: str, exclude: bool) -> Leaf:
         self.problem(where, reason)
         return Leaf(id, Unjudged("", reason), exclude)
+
+
+def combined(method: str, threshold: int | None, id: str, parts: tuple[Node, ...], exclude: bool) -> Branch | None:
+    """The Branch of a combination method of https://hl7.org/fhir/group-characteristic-combination; None for one that is
+    not known or makes no sense."""
+    count = len(parts)
+    excluded = "Excluded: " if exclude else ""
+    match method, threshold:
+        case "all-of", None:
+            return Branch(id, count, parts, exclude, f"{excluded}all of {count}")
+        case "any-of", None:
+            return Branch(id, 1, parts, exclude, f"{excluded}any of {count}")
+        case "at-least", int(n) if 1 <= n <= count:
+            return Branch(id, n, parts, exclude, f"{excluded}at least {n} of {count}")
+        case "at-most", int(n) if n >= 0:  # not at least one more
+            return Branch(id, n + 1, parts, not exclude, f"{excluded}at most {n} of {count}")
+        case "except-subset", None if count > 1:
+            others = Branch("", 1, parts[1:], True)
+            return Branch(id, 2, (parts[0], others), exclude, f"{excluded}the first and none of the other {count - 1}")
+    return None
 
 
 def leaves(node: Node) -> Iterator[Leaf]:

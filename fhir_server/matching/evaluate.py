@@ -1,12 +1,13 @@
 """Criteria against facts: met, not met or unknown, with evidence. https://hl7.org/fhir/R4/group.html"""
 
+from collections import Counter
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.fhir.dates import DAY, bounds
-from fhir_server.matching.criteria import Leaf, Node, Study
+from fhir_server.matching.criteria import Branch, Leaf, Node, Study
 from fhir_server.matching.facts import ECOG, Diagnosis, Facts, Medication
 from fhir_server.matching.finding import Finding, Outcome, at_least, dated, doubtful, negate
 from fhir_server.matching.leaves import (
@@ -29,11 +30,13 @@ _TUMOURS = frozenset({"http://oncotree.mskcc.org", "https://participation.exampl
 
 
 class Judged(NamedTuple):
-    """A criterion with its finding; `open` when it is unknown and to know it could change the outcome."""
+    """A criterion or a group of them with its finding; `open` when it is unknown and to know it could change the
+    outcome. `depth` is 0 for the characteristics of the arm's own Group; a group stands before its members."""
 
-    leaf: Leaf
+    node: Node
     finding: Finding
     open: bool
+    depth: int
 
 
 class Result(NamedTuple):
@@ -53,7 +56,7 @@ def evaluate_study(
     results = []
     for alternative in study.alternatives:
         criteria: list[Judged] = []
-        outcome = _node(alternative.root, facts, terminology, today, criteria)
+        outcome = _node(alternative.root, facts, terminology, today, criteria, 0)
         results.append(Result(alternative.groups, alternative.arm, outcome, tuple(criteria)))
     return at_least(1, [result.outcome for result in results]), tuple(results)
 
@@ -79,18 +82,29 @@ def _quick(node: Node, facts: Facts, terminology: Terminology, today: date) -> O
     return negate(outcome) if node.exclude else outcome
 
 
-def _node(node: Node, facts: Facts, terminology: Terminology, today: date, into: list[Judged]) -> Outcome:
+def _node(node: Node, facts: Facts, terminology: Terminology, today: date, into: list[Judged], depth: int) -> Outcome:
     if isinstance(node, Leaf):
         finding = evaluate(node.test, facts, terminology, today)
         if node.exclude:
             finding = finding._replace(outcome=negate(finding.outcome))
-        into.append(Judged(node, finding, finding.outcome == "unknown"))
+        into.append(Judged(node, finding, finding.outcome == "unknown", depth))
         return finding.outcome
-    start = len(into)
-    outcome = at_least(node.needed, [_node(part, facts, terminology, today, into) for part in node.parts])
-    if outcome != "unknown":
+    start, shown = len(into), bool(node.id)
+    below = depth + shown
+    outcomes = [_node(part, facts, terminology, today, into, below) for part in node.parts]
+    reached = at_least(node.needed, outcomes)
+    if reached != "unknown":
         into[start:] = [judged._replace(open=False) for judged in into[start:]]
-    return negate(outcome) if node.exclude else outcome
+    outcome = negate(reached) if node.exclude else reached
+    if shown:
+        into.insert(start, Judged(node, Finding(outcome, _tally(node, into[start:], below)), False, depth))
+    return outcome
+
+
+def _tally(node: Branch, members: list[Judged], depth: int) -> str:
+    """How the members of a group stand: `any of 2: 1 met, 1 unknown`."""
+    stand = Counter(judged.finding.outcome for judged in members if judged.depth == depth)
+    return f"{node.text}: " + ", ".join(f"{count} {outcome}" for outcome, count in stand.items())
 
 
 def evaluate(test: Test, facts: Facts, terminology: Terminology, today: date) -> Finding:

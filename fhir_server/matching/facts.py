@@ -96,7 +96,7 @@ class Facts(NamedTuple):
     medications: tuple[Medication, ...] = ()
 
 
-Record = Iterable[tuple[Resource, int]]  # resources with the number of their version
+Record = Iterable[tuple[Resource, int]]  # resources with the number of their version, 0 for what is not stored
 Lookup = Callable[[str], Resource | None]  # a Medication by its reference
 
 
@@ -124,7 +124,7 @@ def facts_of(patient: Resource, version: int, record: Record, genes: Genes, look
     found = {code: value for code, (_, value) in latest.items()}
     return Facts(
         id=patient["id"],
-        patient=Source(f"Patient/{patient['id']}/_history/{version}", "", ""),
+        patient=_source(patient, version, ""),
         birth=patient.get("birthDate"),
         deceased=patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient,
         diagnoses=tuple(diagnoses),
@@ -138,7 +138,8 @@ def facts_of(patient: Resource, version: int, record: Record, genes: Genes, look
 
 
 def _source(resource: Resource, version: int, date: str, doubt: str = "") -> Source:
-    return Source(f"{resource['resourceType']}/{resource['id']}/_history/{version}", date, doubt)
+    name = f"{resource['resourceType']}/{resource['id']}"
+    return Source(f"{name}/_history/{version}" if version else name, date, doubt)
 
 
 # ICD-10 chapter II without secondary (C77 to C79, C7B) and benign (D10 to D36) neoplasms.

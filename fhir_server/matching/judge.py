@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from fhir_server.access.consent import Decision, permits
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
 from fhir_server.matching.criteria import Study
 from fhir_server.matching.evaluate import evaluate_study, fails
 from fhir_server.matching.explain import guidance, silent
-from fhir_server.matching.facts import Facts, facts_of
-from fhir_server.matching.genes import genes_of
-from fhir_server.matching.records import Held, Versioned, held, medications, of_patients, records
+from fhir_server.matching.people import Person, look
+from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
 
-PURPOSE = "CLINTRCH"
 _NOTHING = Held()
 _STATUS = {"met": "candidate", "unknown": "potential-candidate", "not-met": "ineligible"}
 
@@ -42,68 +39,46 @@ async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> li
     """Judge some patients. Of those whose consent does not permit it, only Consent and ResearchSubject are read."""
     people = list(people)
     now = server.clock()
-    ids = [patient["id"] for patient, _ in people]
-    consents = await of_patients(server, ("Consent",), ids)
-    subjects = await of_patients(server, ("ResearchSubject",), ids)
-    decisions = {id: permits([consent for consent, _ in consents.get(id, ())], PURPOSE, now) for id in ids}
-    alive = [patient["id"] for patient, _ in people if not _deceased(patient)]
-    found = await records(server, [id for id in alive if decisions[id].permit])
-    stored = await medications(server, found)
+    subjects = await of_patients(server, ("ResearchSubject",), [patient["id"] for patient, _ in people])
     ours = [row for rows in subjects.values() for row in rows if row[0]["id"].startswith(PREFIX)]
     kept = await held(server, ours)
     cases = []
-    genes = genes_of(server.terminology)
-    for patient, version in people:
-        id = patient["id"]
-        mine = {row[0]["id"]: kept[row[0]["id"]] for row in subjects.get(id, ()) if row[0]["id"] in kept}
-        facts = None
-        if decisions[id].permit and not _deceased(patient):
-            facts = facts_of(patient, version, found.get(id, ()), genes, stored.get)
-        person = _Person(id, facts, decisions[id], consents.get(id, []), subjects.get(id, []), mine)
-        cases.append(_case(server, scope, person, now))
+    for person in await look(server, people, now):
+        mine = subjects.get(person.id, [])
+        known = _Known(person, mine, {row[0]["id"]: kept[row[0]["id"]] for row in mine if row[0]["id"] in kept})
+        cases.append(_case(server, scope, known, now))
     return cases
 
 
-def _deceased(patient: Mapping[str, object]) -> bool:
-    return patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient
+class _Known(NamedTuple):
+    """A person, every ResearchSubject of them, and what the matcher wrote for them."""
 
-
-class _Person(NamedTuple):
-    """What is known of a patient; no facts when they must not, or need not, be looked at."""
-
-    id: str
-    facts: Facts | None
-    decision: Decision
-    consents: list[Versioned]
+    person: Person
     subjects: list[Versioned]
     held: Mapping[str, Held]
 
-    def deciding(self) -> tuple[str, ...]:
-        """The Consents that decided, as versioned references."""
-        deciding = {consent["id"] for consent in self.decision.consents}
-        return tuple(f"Consent/{c['id']}/_history/{version}" for c, version in self.consents if c["id"] in deciding)
 
-
-def _case(server: Server, scope: Scope, person: _Person, now: int) -> Case:
+def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
+    person = known.person
     open_ = [study for study in scope.studies.values() if study.open] if person.facts else []
     wanted: list[Wanted] = []
     untouched = 0
     for study in open_:
-        before = person.held.get(pair_id(study.id, person.id), _NOTHING) if person.held else _NOTHING
+        before = known.held.get(pair_id(study.id, person.id), _NOTHING)
         pair = _evaluated(server, study, person, before, now)
         if pair is None:
             continue
-        if taken_by_person(before, person.subjects, study.id):
+        if taken_by_person(before, known.subjects, study.id):
             untouched += pair.positive
         else:
             wanted.append(pair)
-    wanted += _taken_back(scope, person, {study.id for study in open_}, now)
+    wanted += _taken_back(scope, known, {study.id for study in open_}, now)
     versions = frozenset((consent["id"], version) for consent, version in person.consents)
     pairs = len(open_)
-    return Case(person.id, person.facts is not None, pairs, untouched, tuple(wanted), person.held, versions, now)
+    return Case(person.id, person.facts is not None, pairs, untouched, tuple(wanted), known.held, versions, now)
 
 
-def _evaluated(server: Server, study: Study, person: _Person, before: Held, now: int) -> Wanted | None:
+def _evaluated(server: Server, study: Study, person: Person, before: Held, now: int) -> Wanted | None:
     """What the pair should become; None when nothing is stored for it and nothing should be."""
     assert person.facts is not None
     if not before.ours and fails(study, person.facts, server.terminology, now):
@@ -117,9 +92,10 @@ def _evaluated(server: Server, study: Study, person: _Person, before: Held, now:
     return Wanted(study.id, person.id, _STATUS[outcome], reasons, tuple(sources), person.deciding())
 
 
-def _taken_back(scope: Scope, person: _Person, judged: set[str], now: int) -> Iterator[Wanted]:
+def _taken_back(scope: Scope, known: _Known, judged: set[str], now: int) -> Iterator[Wanted]:
     """Candidates of earlier runs that no criteria speak for today: no consent, a death, a study that is not open."""
-    for id, before in person.held.items():
+    person = known.person
+    for id, before in known.held.items():
         if not before.ours or before.subject is None:
             continue
         study = before.subject[0].get("study", {}).get("reference", "").removeprefix("ResearchStudy/")

@@ -1,4 +1,4 @@
-"""Reads what matching needs from the store: studies with their Groups, and patients' records a batch at a time."""
+"""Reads patients' records from the store, a batch of patients at a time."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
@@ -7,12 +7,11 @@ from typing import NamedTuple
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
-from fhir_server.matching.criteria import Study, compile_study, group_references
 from fhir_server.matching.facts import ECOG, MSI, REGION, TMB, VARIANT
 from fhir_server.matching.values import LOINC
 from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Or, Param, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Query
+from fhir_server.store.seam import Query, Stored
 
 BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
 Versioned = tuple[Resource, int]
@@ -35,45 +34,11 @@ _OBSERVED = Or(
 )
 
 
-async def read_studies(server: Server, study_id: str | None) -> list[Study]:
-    """All studies, or the one named, with their criteria compiled."""
-    where = by_id((study_id,)) if study_id else EVERYTHING
-    studies = []
-    async for row in server.store.scan(Query(("ResearchStudy",), where)):
-        study = codec.decode(row.body)
-        groups = await _groups(server, study) if study.get("status") == "active" else {}
-        studies.append(compile_study(study, row.version, groups.get, server.terminology))
-    return studies
-
-
-async def _groups(server: Server, study: Resource) -> Mapping[str, Versioned]:
-    """Every Group that the study refers to, directly or through other Groups, by the reference as written."""
-    found: dict[str, Versioned] = {}
-    seen: set[str] = set()
-    open_ = list(group_references(study))
-    while open_:
-        reference = open_.pop()
-        if reference in seen:
-            continue
-        seen.add(reference)
-        target = parse(reference, server.settings.base)
-        if target.type != "Group":
-            continue
-        row = await server.store.read("Group", target.id, EVERYTHING)
-        if row is None or row.deleted:
-            continue
-        group = codec.decode(row.body)
-        found[reference] = group, row.version
-        open_ += group_references(group)
-    return found
-
-
-async def patients(server: Server, patient_id: str | None) -> AsyncIterator[list[Versioned]]:
-    """Patients in batches, all of them or the one named."""
-    where = by_id((patient_id,)) if patient_id else EVERYTHING
-    batch: list[Versioned] = []
+async def patients(server: Server, where: Predicate = EVERYTHING) -> AsyncIterator[list[Stored]]:
+    """The patients that match, in batches, in order of creation."""
+    batch: list[Stored] = []
     async for row in server.store.scan(Query(("Patient",), where)):
-        batch.append((codec.decode(row.body), row.version))
+        batch.append(row)
         if len(batch) == BATCH:
             yield batch
             batch = []

@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.terminology.codes import Concept
 
 LOINC = "http://loinc.org"
+OWN = "https://participation.example/fhir"
+# Other names under which systems arrive, beside a slash at the end.
+_ALIASES = {
+    "http://www.genenames.org/geneId": "http://www.genenames.org",
+    "https://www.genenames.org": "http://www.genenames.org",
+}
+_EXAMPLE = "https://example.org/fhir/"  # our own names before the network had one
 
 
 class Span(NamedTuple):
@@ -88,7 +96,16 @@ def concepts(concept: Resource | None) -> tuple[Concept, ...]:
     """The codings of a CodeableConcept that have a code."""
     if not concept:
         return ()
-    return tuple(Concept(c.get("system", ""), c["code"]) for c in concept.get("coding", ()) if c.get("code"))
+    return tuple(Concept(named(c.get("system", "")), c["code"]) for c in concept.get("coding", ()) if c.get("code"))
+
+
+@lru_cache(maxsize=1024)
+def named(url: str) -> str:
+    """The one name of a code system or of one of our extensions, of which several spellings are in use."""
+    plain = url.rstrip("/")
+    if plain.startswith(_EXAMPLE):
+        plain = f"{OWN}/{plain.removeprefix(_EXAMPLE)}"
+    return _ALIASES.get(plain, plain)
 
 
 def codes(concept: Resource | None, system: str) -> frozenset[str]:

@@ -107,6 +107,11 @@ def _codes(name: str, value: Any, at: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in _text(name, value, at).split(",") if part))
 
 
+def _reference(name: str, value: Any, at: str) -> str:
+    """What a Reference names, or the text itself."""
+    return _text(name, value.get("reference") if isinstance(value, dict) else value, at)
+
+
 def _object(name: str, value: Any, at: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise refuse(400, "value", f"{name} must be given in a Parameters resource, as an object.", at)
@@ -119,6 +124,7 @@ KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "boolean": _boolean,
     "count": _count,
     "date": _date,
+    "reference": _reference,
     "codes": _codes,
     "resource": _object,
     "Meta": _object,

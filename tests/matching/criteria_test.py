@@ -165,7 +165,8 @@ def test_criteria_without_an_id_are_numbered() -> None:
     nested = {key: value for key, value in w.within("g", "#in").items() if key != "id"}
     group = w.group("s-eligibility", plain, nested, contained=[w.group("in", plain, plain)])
     _, (result,) = evaluate_study(read(w.study(), group), facts(), TERMS, NOW)
-    assert [judged.leaf.id for judged in result.criteria] == ["1", "2.1", "2.2"]
+    assert [judged.node.id for judged in result.criteria] == ["1", "2", "2.1", "2.2"]
+    assert [judged.depth for judged in result.criteria] == [0, 0, 1, 1]
 
 
 def test_a_reference_to_nothing_at_all_is_a_problem_not_a_crash() -> None:

@@ -118,7 +118,7 @@ async def test_a_patient_who_meets_everything_is_a_candidate_with_reasons(server
     assert guidance is not None
     assert guidance["status"] == "success"
     told = why(guidance)
-    assert list(told) == ["c1", "c2", "c3a", "c3b", "c4", "c5", "c6a", "c6b", "c7"]
+    assert list(told) == ["c1", "c2", "c3", "c3a", "c3b", "c4", "c5", "c6", "c6a", "c6b", "c7"]
     assert told["c3b"]["outcome"] == ["met"]
     assert told["c3b"]["evidence"] == [{"reference": "Observation/p-var/_history/1"}]
     provenance = await get(server, "Provenance")

@@ -178,11 +178,17 @@ def test_every_operation_claimed_works(server: Client) -> None:
     meta = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "t"}]}}]}
     like = {"resourceType": "Patient", "name": [{"family": "x"}], "birthDate": "2000-01-01"}
     matching = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": like}]}
+    record = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": like}]}
+    given = [{"name": "trialMatchClinicalData", "resource": record}]
+    brought = {"resourceType": "Parameters", "parameter": given}
+    study = server.create({"resourceType": "ResearchStudy", "status": "active"})
     gone = server.create({"resourceType": "Patient", **patient})
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
-        "match": [("POST", "Patient/$match", matching)],
+        "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
+        "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
         "validate": [("POST", "Patient/$validate", like), ("GET", f"Observation/{seen_id}/$validate", None)],
         "meta": [("GET", "$meta", None), ("GET", "Patient/$meta", None), ("GET", f"Patient/{id}/$meta", None)],
         "meta-add": [("POST", f"Patient/{id}/$meta-add", meta)],
@@ -191,7 +197,8 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "expunge": [("POST", f"Patient/{gone}/$expunge", None)],
     }
     claimed = {one["name"] for one in (*statement(server)["operation"], *resources(server)["Patient"]["operation"])}
-    claimed |= {one["name"] for one in resources(server)["Observation"]["operation"]}
+    for type in ("Observation", "ResearchStudy"):
+        claimed |= {one["name"] for one in resources(server)[type]["operation"]}
     assert claimed == calls.keys()
     for method, path, body in itertools.chain(*calls.values()):
         answer = server(method, path, body)
