@@ -30,8 +30,9 @@ from fhir_server.fhir.definitions import load as definitions
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.matching.criteria import Study, compile_study
 from fhir_server.matching.evaluate import evaluate_study
-from fhir_server.matching.facts import Facts, facts_of
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.reading import facts_of
 from fhir_server.store import open_store
 from fhir_server.terminology.codes import Concept, Terminology
 from fhir_server.terminology.codes import load as terminology

@@ -12,9 +12,21 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import instant
 from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.evaluate import Judged, Result
-from fhir_server.matching.facts import VARIANT
+from fhir_server.matching.facts import SPREAD, STAGES, VARIANT
 from fhir_server.matching.finding import Outcome
-from fhir_server.matching.leaves import HadMedication, HasAmount, HasDiagnosis, HasMsi, HasVariant, OfAge, Test
+from fhir_server.matching.kinds import (
+    HadTherapy,
+    HasDiagnosis,
+    HasMetastasis,
+    HasResult,
+    HasSpecimen,
+    HasVariant,
+    InPlace,
+    OfAge,
+    OfSex,
+    OfStage,
+    Test,
+)
 from fhir_server.matching.values import LOINC
 from fhir_server.terminology.codes import Concept
 
@@ -68,7 +80,7 @@ def _criterion(judged: Judged, result: Result, several: bool) -> Resource:
     excluded = "Excluded: " if isinstance(node, Leaf) and node.exclude else ""
     parts: list[dict[str, Any]] = [
         {"name": "id", "valueString": node.id},
-        {"name": "outcome", "valueCode": finding.outcome},
+        {"name": "outcome", "valueCode": finding.outcome if finding.applies else "not-applicable"},
         {"name": "text", "valueString": f"{excluded}{finding.text}"},
     ]
     parts += [{"name": "evidence", "valueReference": {"reference": reference}} for reference in finding.evidence]
@@ -86,13 +98,21 @@ def _requirement(test: Test) -> Resource | None:
             return _filtered("Condition", "code", test.concepts)
         case OfAge():
             return {"type": "Patient", "mustSupport": ["birthDate"]}
+        case OfSex():
+            return {"type": "Patient", "mustSupport": ["gender"]}
+        case InPlace():
+            return {"type": "Patient", "mustSupport": ["address"]}
+        case OfStage():
+            return _filtered("Observation", "code", STAGES)
+        case HasMetastasis():
+            return _filtered("Observation", "code", SPREAD)
+        case HasSpecimen():
+            return _filtered("Specimen", "type", test.concepts)
         case HasVariant():
             return _filtered("Observation", "code", (Concept(LOINC, VARIANT),))
-        case HasAmount():
-            return _filtered("Observation", "code", (Concept(LOINC, test.code),))
-        case HasMsi():
-            return _filtered("Observation", "code", (Concept(LOINC, "81695-9"),))
-        case HadMedication():
+        case HasResult():
+            return _filtered("Observation", "code", test.codes)
+        case HadTherapy():
             return _filtered("MedicationStatement", "medication", test.concepts)
     return None
 

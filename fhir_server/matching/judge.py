@@ -10,6 +10,7 @@ from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
+from fhir_server.terminology.codes import Concept
 
 _NOTHING = Held()
 _STATUS = {"met": "candidate", "unknown": "potential-candidate", "not-met": "ineligible"}
@@ -20,6 +21,7 @@ class Scope(NamedTuple):
 
     studies: Mapping[str, Study]
     whole: bool
+    asked: frozenset[Concept]  # what Observations they ask about
 
 
 class Case(NamedTuple):
@@ -43,7 +45,7 @@ async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> li
     ours = [row for rows in subjects.values() for row in rows if row[0]["id"].startswith(PREFIX)]
     kept = await held(server, ours)
     cases = []
-    for person in await look(server, people, now):
+    for person in await look(server, people, scope.asked, now):
         mine = subjects.get(person.id, [])
         known = _Known(person, mine, {row[0]["id"]: kept[row[0]["id"]] for row in mine if row[0]["id"] in kept})
         cases.append(_case(server, scope, known, now))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.outcome import refuse
-from fhir_server.matching.criteria import Study
+from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.judge import Case, Scope, judge
 from fhir_server.matching.records import Versioned, by_id, by_ids, patients
 from fhir_server.matching.settle import settle
@@ -48,7 +48,7 @@ async def match(server: Server, study_id: str | None = None, patient_id: str | N
         raise refuse(404, "not-found", f"There is no ResearchStudy/{study_id}.")
     for study in studies:
         _note(study, summary)
-    scope = Scope({study.id: study for study in studies}, whole=study_id is None)
+    scope = Scope({study.id: study for study in studies}, study_id is None, asked(studies))
     async for batch in patients(server, by_id((patient_id,)) if patient_id else EVERYTHING):
         cases = await judge(server, scope, [(decode(row.body), row.version) for row in batch])
         for case in cases:

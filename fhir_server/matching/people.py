@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from fhir_server.access.consent import Decision
-from fhir_server.matching.facts import Facts, facts_of
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
 from fhir_server.matching.permission import consented
+from fhir_server.matching.reading import facts_of
 from fhir_server.matching.records import Versioned, medications, of_patients, records
 from fhir_server.server import Server
+from fhir_server.terminology.codes import Concept
 
 
 class Person(NamedTuple):
@@ -25,15 +27,15 @@ class Person(NamedTuple):
         return tuple(f"Consent/{c['id']}/_history/{version}" for c, version in self.consents if c["id"] in deciding)
 
 
-async def look(server: Server, people: Iterable[Versioned], now: int) -> list[Person]:
+async def look(server: Server, people: Iterable[Versioned], asked: Iterable[Concept], now: int) -> list[Person]:
     """What may be known at time `now` (µs) of these patients. Of those whose consent does not permit it only the
-    Consents are read, and nothing more of the deceased."""
+    Consents are read, and nothing more of the deceased. `asked`: what Observations the studies ask about."""
     people = list(people)
     ids = [patient["id"] for patient, _ in people]
     consents = await of_patients(server, ("Consent",), ids)
     decisions = {id: consented([consent for consent, _ in consents.get(id, ())], now) for id in ids}
     open_ = [patient["id"] for patient, _ in people if decisions[patient["id"]].permit and not deceased(patient)]
-    found = await records(server, open_)
+    found = await records(server, open_, asked)
     stored = await medications(server, found)
     genes = genes_of(server.terminology)
     known = []

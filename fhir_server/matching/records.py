@@ -7,11 +7,12 @@ from typing import NamedTuple
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
-from fhir_server.matching.facts import ECOG, MSI, REGION, TMB, VARIANT
+from fhir_server.matching.facts import ECOG, LINES, MSI, PREGNANCY, REGION, SPREAD, STAGES, TMB, VARIANT
 from fhir_server.matching.values import LOINC
-from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Or, Param, Predicate
+from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Not, Or, Param, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
+from fhir_server.terminology.codes import Concept
 
 BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
 Versioned = tuple[Resource, int]
@@ -22,16 +23,24 @@ _PATIENT = {
     "MedicationRequest": "subject",
     "MedicationAdministration": "subject",
     "Observation": "subject",
+    "Procedure": "subject",
+    "Specimen": "subject",
     "Consent": "patient",
     "ResearchSubject": "individual",
 }
-_CLINICAL = ("Condition", "MedicationStatement", "MedicationRequest", "MedicationAdministration")
-_OBSERVED = Or(
-    tuple(
-        Is(Param("code", "token"), (("system", "=", LOINC), ("code", "=", code)))
-        for code in (VARIANT, REGION, TMB, MSI, ECOG)
-    )
+_CLINICAL = (
+    "Condition",
+    "MedicationStatement",
+    "MedicationRequest",
+    "MedicationAdministration",
+    "Procedure",
+    "Specimen",
 )
+_CODE = Param("code", "token")
+# Observations that any study may ask about; older ones say in words only what they are.
+_ALWAYS = (
+    *(Concept(LOINC, code) for code in (VARIANT, REGION, TMB, MSI, ECOG)), PREGNANCY, LINES, *STAGES, *SPREAD,
+)  # fmt: skip
 
 
 async def patients(server: Server, where: Predicate = EVERYTHING) -> AsyncIterator[list[Stored]]:
@@ -70,11 +79,13 @@ def of_patient(type: str, id: str) -> Predicate:
     return Is(Param(_PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
 
 
-async def records(server: Server, ids: Iterable[str]) -> Grouped:
-    """Everything that facts are made of, by patient."""
+async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
+    """Everything that facts are made of, by patient; `asked`: the codes of Observations that studies ask about."""
     ids = tuple(ids)
     found = await of_patients(server, _CLINICAL, ids)
-    for id, observations in (await of_patients(server, ("Observation",), ids, _OBSERVED)).items():
+    wanted = tuple(dict.fromkeys((system, code) for system, code in (*_ALWAYS, *asked)))
+    observed = Or((Is(_CODE, (("system,code", "in", wanted),)), Not(Is(_CODE))))
+    for id, observations in (await of_patients(server, ("Observation",), ids, observed)).items():
         found.setdefault(id, []).extend(observations)
     return found
 

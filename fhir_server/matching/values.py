@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.ucum import scale
 from fhir_server.terminology.codes import Concept
 
 LOINC = "http://loinc.org"
@@ -15,6 +16,7 @@ _ALIASES = {
     "http://www.genenames.org/geneId": "http://www.genenames.org",
     "https://www.genenames.org": "http://www.genenames.org",
 }
+KIND = f"{OWN}/CodeSystem/criterion-kind"
 _EXAMPLE = "https://example.org/fhir/"  # our own names before the network had one
 
 
@@ -90,6 +92,41 @@ def range_span(value: Mapping[str, Any]) -> Span | None:
     if low is None and high is None:
         return None
     return Span(None if low is None else Decimal(low), None if high is None else Decimal(high))
+
+
+# Units that mean the same and that UCUM's table has under one name only; "" is a bare number.
+_SAME_UNIT = {
+    **dict.fromkeys(("1/1000000{base}", "1/1000000.{Base}", "{mutations}/Mb", "1/Mb", "/Mb"), "1/1000000{Base}"),
+    **dict.fromkeys(("1", "{score}", "{ScoreOf}", "{index}", "{#}"), ""),
+}
+
+
+def unit_of(quantity: Mapping[str, Any]) -> str:
+    """The code of a Quantity's unit, or the unit as written if it has none; "" for a bare number."""
+    unit = str(quantity.get("code") or quantity.get("unit") or "")
+    return _SAME_UNIT.get(unit, unit)
+
+
+def converted(span: Span, unit: str, wanted: str) -> Span | None:
+    """A span in another unit; None if the two units cannot be compared."""
+    if unit == wanted:
+        return span
+    have, want = scale(unit), scale(wanted)
+    if not unit or not wanted or have is None or want is None or have.canonical != want.canonical:
+        return None
+
+    def convert(end: Decimal | None) -> Decimal | None:
+        if end is None:
+            return None
+        number = have.convert(end) / want.factor + want.offset
+        return Decimal(number.numerator) / Decimal(number.denominator)
+
+    return span._replace(low=convert(span.low), high=convert(span.high))
+
+
+def word(text: str) -> str:
+    """A text without case and surplus spaces, to compare words by."""
+    return " ".join(text.casefold().split())
 
 
 def concepts(concept: Resource | None) -> tuple[Concept, ...]:

@@ -10,7 +10,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import gone, not_found
-from fhir_server.matching.criteria import Study
+from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.evaluate import fails
 from fhir_server.matching.finding import Outcome
 from fhir_server.matching.people import look
@@ -62,7 +62,8 @@ async def _found(
     visible = restrict(EVERYTHING, caller, ("Patient",))
     async for rows in patients(server, visible):
         stored: dict[str, Stored] = {row.id: row for row in rows}
-        for person in await look(server, [(codec.decode(row.body), row.version) for row in rows], now):
+        people = [(codec.decode(row.body), row.version) for row in rows]
+        for person in await look(server, people, asked([study]), now):
             facts = person.facts
             if facts is None or ("not-met" not in outcomes and fails(study, facts, server.terminology, when)):
                 continue

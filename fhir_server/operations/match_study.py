@@ -12,10 +12,11 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import Issue, refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import require
-from fhir_server.matching.facts import Facts, facts_of
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
 from fhir_server.matching.people import deceased
 from fhir_server.matching.permission import consented
+from fhir_server.matching.reading import facts_of
 from fhir_server.matching.score import matched
 from fhir_server.matching.sites import Distances, distances
 from fhir_server.matching.studies import read_studies

@@ -13,7 +13,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import not_found
-from fhir_server.matching.criteria import Study
+from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.evaluate import fails
 from fhir_server.matching.people import Person, deceased, look
 from fhir_server.matching.score import matched
@@ -46,7 +46,8 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     now = server.clock()
     when = given["date"][0] if "date" in given else now
     patient = codec.decode(row.body)
-    (person,) = await look(server, [(patient, row.version)], now)
+    codes = asked(registered.study for registered in studies)
+    (person,) = await look(server, [(patient, row.version)], codes, now)
     if person.facts is None:
         issues = [Issue("suppressed", why_not(person, patient), severity="information")]
         issues = issues if concerned(caller, ask.id) else []

@@ -8,9 +8,10 @@ import pytest
 from fhir_server.fhir.codec import decode, encode
 from fhir_server.matching.criteria import Study, compile_study, leaves
 from fhir_server.matching.evaluate import evaluate_study
-from fhir_server.matching.facts import Facts, facts_of
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.finding import Finding
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.reading import facts_of
 from fhir_server.terminology.codes import Terminology, load
 from tests.matching import world as w
 
