@@ -17,6 +17,7 @@ from fhir_server.fhir.definitions import Definitions, load
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_run import working
 from fhir_server.interactions.pages import shared_key
+from fhir_server.matching.guard import Guarded
 from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.routes import ENTRY_SHAPES, INTERACTIONS, Application
@@ -49,7 +50,8 @@ def create_app(settings: Settings) -> Application:
 async def open_server(settings: Settings) -> AsyncIterator[Server]:
     """A Server over the store that the settings name, closed at the end. Raises StoreError with the cure."""
     definitions = load()
-    store = await open_store(settings.store)
+    codes = terminology()
+    store = Guarded(await open_store(settings.store), codes, settings.base)
     gc.freeze()  # the definitions live as long as the process: no collection need look at them
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
@@ -62,7 +64,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         server = Server(
             settings=settings,
             definitions=definitions,
-            terminology=terminology(),
+            terminology=codes,
             store=store,
             index=indexer(definitions, settings.base),
             validate=checks(definitions),

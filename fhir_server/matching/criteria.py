@@ -53,11 +53,12 @@ class Alternative(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Something in a study that a curator must mend: where, and what. `path` is the element of the Group."""
+    """Something in a study that a curator must mend: where, and what. `path` is the element of a coded criterion that
+    can never be judged as it is; "" if it may be right one day, or is in words only."""
 
     where: str
     text: str
-    path: str = "Group"
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,9 @@ def compile_study(study: Resource, version: int, resolve: Resolve, terminology: 
             continue
         reading.used[:] = [f"Group/{group['id']}/_history/{number}"]
         root = reading.branch(group, group, "", (target,), "Group", exclude=False)
+        if all(isinstance(leaf.test, Unjudged) for leaf in leaves(root)):
+            reading.problem(target, "no criterion of the Group can be judged: the arm gets no candidates")
+            continue
         alternatives.append(Alternative(tuple(dict.fromkeys(reading.used)), arm, root))
     if not study.get("enrollment"):
         reading.problem("enrollment", "the study names no Group of criteria")
@@ -150,10 +154,10 @@ class _Reading(NamedTuple):
     problems: list[tuple[Problem, bool]]
     used: list[str]  # the versions of the Groups read for an arm
 
-    def problem(self, where: str, text: str, path: str = "Group") -> None:
+    def problem(self, where: str, text: str, path: str = "") -> None:
         self.problems.append((Problem(where, text, path), False))
 
-    def refuse(self, where: str, text: str, path: str = "Group") -> None:
+    def refuse(self, where: str, text: str, path: str = "") -> None:
         self.problems.append((Problem(where, text, path), True))
 
     def branch(
@@ -204,7 +208,7 @@ class _Reading(NamedTuple):
         test = leaf_test(characteristic, self.terminology)
         age = duration_of(modifiers[MAX_AGE].get("valueDuration", {})) if MAX_AGE in modifiers else None
         if isinstance(test, Unjudged):
-            self.problem(where, test.reason, path)
+            self.problem(where, test.reason, path if concepts(characteristic.get("code")) else "")
         elif MAX_AGE in modifiers and (age is None or not isinstance(test, AGED)):
             text = "an age of the evidence is a valueDuration in d, wk, mo or a, of a result, variant or stage"
             self.refuse(where, text, f"{path}.modifierExtension")
@@ -236,7 +240,8 @@ class _Reading(NamedTuple):
         group, inside = found
         if group is None or group.get("resourceType") != "Group" or not group.get("characteristic"):
             reason = f"the Group {target or '(none)'} cannot be found or is empty"
-            return self._unjudged(id, where, reason, exclude, f"{path}.value")
+            later = group is None and not target.startswith("#") and target != ""
+            return self._unjudged(id, where, reason, exclude, "" if later else f"{path}.value")
         if name in trail or len(trail) > DEPTH:
             reason = f"the Group {target} refers back to itself or lies too deep"
             return self._unjudged(id, where, reason, exclude, f"{path}.value")

@@ -47,6 +47,16 @@ def evaluate_study(
     return at_least(1, [result.outcome for result in results]), tuple(results)
 
 
+def evaluate_tree(node: Node, facts: Facts, terminology: Terminology, now: int, into: list[Judged]) -> Outcome:
+    """The outcome of a tree at time `now` (µs); what each criterion came to is added to `into`."""
+    return _node(node, facts, terminology, date.fromordinal(_EPOCH + now // DAY), into, 0)
+
+
+def quick(node: Node, facts: Facts, terminology: Terminology, now: int) -> Outcome:
+    """The same outcome without reasons."""
+    return _quick(node, facts, terminology, date.fromordinal(_EPOCH + now // DAY))
+
+
 def fails(study: Study, facts: Facts, terminology: Terminology, now: int) -> bool:
     """Whether no way into the study is open to the patient: the same answer, without reasons, ten times as fast."""
     today = date.fromordinal(_EPOCH + now // DAY)

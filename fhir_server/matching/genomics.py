@@ -14,7 +14,14 @@ from fhir_server.terminology.codes import Concept
 
 PRESENT, ABSENT = "LA9633-4", "LA9634-2"
 # What a change of a protein is, as Sequence Ontology names its consequence.
-_OF_EDIT = {"fs": "SO:0001589", "del": "SO:0001822", "ins": "SO:0001821", "dup": "SO:0001821", "delins": "SO:0001822"}
+_OF_EDIT = {
+    "fs": "SO:0001589",
+    "same": "SO:0001819",
+    "del": "SO:0001822",
+    "ins": "SO:0001821",
+    "dup": "SO:0001821",
+    "delins": "SO:0001822",
+}
 MISSENSE, NONSENSE = "SO:0001583", "SO:0001587"
 # LOINC 48006-1 (amino acid change type) in reports of STU2 and before.
 _CHANGE_TYPES = {"LA6698-0": MISSENSE, "LA6699-8": NONSENSE, "LA6694-9": "SO:0001589", "LA6700-4": "SO:0001819"}

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
-from fhir_server.matching.criteria import Study
-from fhir_server.matching.evaluate import evaluate_study, fails
+from fhir_server.matching.criteria import Leaf, Study
+from fhir_server.matching.evaluate import Result, evaluate_study, fails
 from fhir_server.matching.explain import guidance, silent
+from fhir_server.matching.kinds import HasDiagnosis
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
@@ -86,12 +87,25 @@ def _evaluated(server: Server, study: Study, person: Person, before: Held, now: 
     if not before.ours and fails(study, person.facts, server.terminology, now):
         return None
     outcome, results = evaluate_study(study, person.facts, server.terminology, now)
+    near = outcome != "unknown" or any(promising(result, server.settings.match_unknowns) for result in results)
+    if not (near or before.ours):
+        return None
     id = pair_id(study.id, person.id)
     sources = [f"ResearchStudy/{study.id}/_history/{study.version}"]
     sources += [group for result in results for group in result.groups]
     sources += [ref for result in results for judged in result.criteria for ref in judged.finding.evidence]
     reasons = guidance(id, study, person.id, outcome, results, now)
-    return Wanted(study.id, person.id, _STATUS[outcome], reasons, tuple(sources), person.deciding())
+    status = _STATUS[outcome] if near else "ineligible"
+    return Wanted(study.id, person.id, status, reasons, tuple(sources), person.deciding())
+
+
+def promising(result: Result, most: int) -> bool:
+    """Whether what is unknown is worth a potential candidate: no diagnosis is, and at most so many criteria are."""
+    if result.outcome != "unknown":
+        return False
+    unknown = sum(judged.depth == 0 and judged.finding.outcome == "unknown" for judged in result.criteria)
+    kinds = (judged.node.test for judged in result.criteria if judged.open and isinstance(judged.node, Leaf))
+    return unknown <= most and not any(isinstance(test, HasDiagnosis) for test in kinds)
 
 
 def _taken_back(scope: Scope, known: _Known, judged: set[str], now: int) -> Iterator[Wanted]:

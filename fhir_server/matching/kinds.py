@@ -128,15 +128,13 @@ class VariantGroup:
         )
 
     def _located(self, found: Found) -> bool | None:
-        if self.exons and found.exons:
-            return bool(self.exons & found.exons)
-        proteins = [self.described(change) for change in found.changes if change.kind == "p"]
-        if any(proteins):
+        proteins = [change for change in found.changes if change.kind == "p"]
+        if any(map(self.described, proteins)):
             return True
-        told_by_change = bool(self.edits or self.changes)
-        if told_by_change:
-            return False if proteins else None
-        return None if self.exons else True
+        if self.edits or self.changes:
+            within = bool(self.exons & found.exons) and any(change.edit in self.edits for change in proteins)
+            return within or (False if proteins else None)
+        return _among(frozenset(map(str, self.exons)), frozenset(map(str, found.exons)))
 
 
 def _all(parts: tuple[bool | None, ...]) -> bool | None:

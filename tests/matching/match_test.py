@@ -144,6 +144,22 @@ async def test_missing_data_make_a_potential_candidate_and_a_request_for_them(se
     assert why(guidance)["c5"]["action"] == ["Record ECOG performance status"]
 
 
+async def test_a_potential_candidate_has_the_diagnosis_and_lacks_little(server: Server) -> None:
+    summary = await setup(server, leave_out=["p-dx"])
+    assert (summary.potential, summary.written) == (0, 0)
+    await put(server, w.condition("p-dx", (w.ONCOTREE, "LUAD")))
+    assert (await match(server)).candidates == 1
+    gone = [{**one, "status": "entered-in-error"} for one in w.fitting_record() if one["resourceType"] != "Condition"]
+    await put(server, *gone)  # five criteria are unknown now
+    summary = await match(server)
+    assert (summary.potential, summary.retracted) == (0, 1)
+    assert await status(server) == "ineligible"
+    guidance = await get(server, "GuidanceResponse")
+    assert guidance is not None
+    assert guidance["status"] == "data-required"
+    assert (await match(server)).written == 0
+
+
 async def test_running_twice_changes_nothing(server: Server) -> None:
     await setup(server)
     before = await versions(server)
