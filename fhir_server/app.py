@@ -7,6 +7,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from fhir_server.access.policy import Consents
+from fhir_server.access.rules import Rules
 from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
@@ -50,8 +52,8 @@ def create_app(settings: Settings) -> Application:
 async def open_server(settings: Settings) -> AsyncIterator[Server]:
     """A Server over the store that the settings name, closed at the end. Raises StoreError with the cure."""
     definitions = load()
-    codes = terminology()
-    store = Guarded(await open_store(settings.store), codes, settings.base)
+    known = terminology()
+    store = Guarded(await open_store(settings.store), known, settings.base)
     gc.freeze()  # the definitions live as long as the process: no collection need look at them
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
@@ -61,15 +63,19 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         def describe(definitions: Definitions) -> bytes:
             return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
 
+        index = indexer(definitions, settings.base)
         server = Server(
             settings=settings,
             definitions=definitions,
-            terminology=codes,
+            terminology=known,
             store=store,
-            index=indexer(definitions, settings.base),
+            index=index,
             validate=checks(definitions),
             clock=clock,
             new_id=new_id,
+            consents=Consents(
+                definitions, known, index, clock, settings.adult_age, settings.treatment == "permit", Rules()
+            ),
             capabilities=describe(definitions),
             describe=describe,
             admission=Admission(settings.body_room, settings.body_queue),

@@ -32,6 +32,7 @@ from fhir_server.matching.criteria import Study, compile_study
 from fhir_server.matching.evaluate import evaluate_study
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.permission import ASKED
 from fhir_server.matching.reading import facts_of
 from fhir_server.store import open_store
 from fhir_server.terminology.codes import Concept, Terminology
@@ -90,7 +91,8 @@ def fits(study: Study, facts: dict[str, Facts], codes: Terminology) -> set[str]:
 
 def permitted(patients: list[list[Resource]]) -> set[str]:
     of = {each[0]["id"]: [r for r in each if r["resourceType"] == "Consent"] for each in patients}
-    return {key for key, consents in of.items() if permits(consents, "CLINTRCH", NOW).permit}
+    people = {each[0]["id"]: each[0] for each in patients}
+    return {key for key, consents in of.items() if permits(consents, people[key], ASKED, NOW, 18).permit}
 
 
 # --- the same seed gives the same cohort ------------------------------------------------------------------------------

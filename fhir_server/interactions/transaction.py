@@ -80,7 +80,7 @@ async def transaction(
             await also(tx, told)
         return answers, told
 
-    answers, told = await transact(server.store, caller, work)
+    answers, told = await transact(server, caller, work)
     for entry in plan.entries:  # versions and histories are read as they are afterwards
         if entry.number not in answers:
             answers[entry.number] = await entry.row.perform(server, caller, entry.ask)

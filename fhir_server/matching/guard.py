@@ -28,7 +28,8 @@ class _Watched:
         self._tx = tx
         self.written: dict[tuple[str, str], Change] = {}
         self.read, self.search = tx.read, tx.search
-        self.put_state, self.expunge = tx.put_state, tx.expunge
+        self.rule, self.share, self.own = tx.rule, tx.share, tx.own
+        self.get_state, self.put_state, self.expunge = tx.get_state, tx.put_state, tx.expunge
 
     async def write(self, change: Change) -> Stored:
         """As Tx.write."""

@@ -63,7 +63,7 @@ class _Known(NamedTuple):
 
 def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     person = known.person
-    open_ = [study for study in scope.studies.values() if study.open] if person.facts else []
+    open_ = [study for study in scope.studies.values() if study.open and person.may(study.id)]
     wanted: list[Wanted] = []
     untouched = 0
     for study in open_:
@@ -117,7 +117,7 @@ def _taken_back(scope: Scope, known: _Known, judged: set[str], now: int) -> Iter
         study = before.subject[0].get("study", {}).get("reference", "").removeprefix("ResearchStudy/")
         if study in judged or id != pair_id(study, person.id) or not (scope.whole or study in scope.studies):
             continue
-        if not person.decision.permit:
+        if not person.permission.of_study(study):
             status, why = "withdrawn", "The patient's consent does not permit matching with trials."
         elif person.facts is None:
             status, why = "ineligible", "The patient is recorded as deceased."

@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from fhir_server.access.consent import Decision
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
-from fhir_server.matching.permission import consented
+from fhir_server.matching.permission import Permission, consented
 from fhir_server.matching.reading import facts_of
 from fhir_server.matching.records import Versioned, medications, of_patients, records
 from fhir_server.server import Server
@@ -18,13 +17,18 @@ class Person(NamedTuple):
 
     id: str
     facts: Facts | None
-    decision: Decision
+    permission: Permission
     consents: tuple[Versioned, ...]
+
+    def may(self, study: str) -> bool:
+        """Whether the person can be matched with a study."""
+        return self.facts is not None and self.permission.of_study(study)
 
     def deciding(self) -> tuple[str, ...]:
         """The Consents that decided, as versioned references."""
-        deciding = {consent["id"] for consent in self.decision.consents}
-        return tuple(f"Consent/{c['id']}/_history/{version}" for c, version in self.consents if c["id"] in deciding)
+        deciding = {found.consent for found in self.permission.decision.by}
+        named = ((f"Consent/{consent['id']}", version) for consent, version in self.consents)
+        return tuple(f"{reference}/_history/{version}" for reference, version in named if reference in deciding)
 
 
 async def look(server: Server, people: Iterable[Versioned], asked: Iterable[Concept], now: int) -> list[Person]:
@@ -33,17 +37,20 @@ async def look(server: Server, people: Iterable[Versioned], asked: Iterable[Conc
     people = list(people)
     ids = [patient["id"] for patient, _ in people]
     consents = await of_patients(server, ("Consent",), ids)
-    decisions = {id: consented([consent for consent, _ in consents.get(id, ())], now) for id in ids}
-    open_ = [patient["id"] for patient, _ in people if decisions[patient["id"]].permit and not deceased(patient)]
+    permissions = {
+        patient["id"]: consented(server, patient, [consent for consent, _ in consents.get(patient["id"], ())], now)
+        for patient, _ in people
+    }
+    open_ = [patient["id"] for patient, _ in people if permissions[patient["id"]].permit and not deceased(patient)]
     found = await records(server, open_, asked)
     stored = await medications(server, found)
     genes = genes_of(server.terminology)
     known = []
     for patient, version in people:
         id = patient["id"]
-        looked_at = decisions[id].permit and not deceased(patient)
+        looked_at = permissions[id].permit and not deceased(patient)
         facts = facts_of(patient, version, found.get(id, ()), genes, stored.get) if looked_at else None
-        known.append(Person(id, facts, decisions[id], tuple(consents.get(id, ()))))
+        known.append(Person(id, facts, permissions[id], tuple(consents.get(id, ()))))
     return known
 
 

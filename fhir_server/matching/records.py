@@ -8,6 +8,7 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
 from fhir_server.matching.facts import ECOG, LINES, MSI, PREGNANCY, REGION, SPREAD, STAGES, TMB, VARIANT
+from fhir_server.matching.permission import seen
 from fhir_server.matching.values import LOINC
 from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Not, Or, Param, Predicate
 from fhir_server.server import Server
@@ -80,12 +81,14 @@ def of_patient(type: str, id: str) -> Predicate:
 
 
 async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
-    """Everything that facts are made of, by patient; `asked`: the codes of Observations that studies ask about."""
+    """Everything that facts are made of, by patient, as far as consent permits the matcher to see it; `asked`: the
+    codes of Observations that studies ask about."""
     ids = tuple(ids)
-    found = await of_patients(server, _CLINICAL, ids)
+    permitted = await seen(server)
+    found = await of_patients(server, _CLINICAL, ids, permitted)
     wanted = tuple(dict.fromkeys((system, code) for system, code in (*_ALWAYS, *asked)))
     observed = Or((Is(_CODE, (("system,code", "in", wanted),)), Not(Is(_CODE))))
-    for id, observations in (await of_patients(server, ("Observation",), ids, observed)).items():
+    for id, observations in (await of_patients(server, ("Observation",), ids, And((observed, permitted)))).items():
         found.setdefault(id, []).extend(observations)
     return found
 

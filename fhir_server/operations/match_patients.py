@@ -65,7 +65,9 @@ async def _found(
         people = [(codec.decode(row.body), row.version) for row in rows]
         for person in await look(server, people, asked([study]), now):
             facts = person.facts
-            if facts is None or ("not-met" not in outcomes and fails(study, facts, server.terminology, when)):
+            if facts is None or not person.may(study.id):
+                continue
+            if "not-met" not in outcomes and fails(study, facts, server.terminology, when):
                 continue
             match = matched(study, facts, server.terminology, when)
             if match.outcome in outcomes:

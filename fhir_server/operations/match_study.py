@@ -84,7 +84,7 @@ def _facts(server: Server, given: Inputs) -> tuple[Facts | None, list[Issue]]:
         raise refuse(422, "invariant", text, f"{RECORD}.entry")
     patient = people[0].resource
     consents = [entry.resource for entry in entries if entry.resource["resourceType"] == "Consent"]
-    if consents and not consented(consents, server.clock()).permit:
+    if consents and not consented(server, patient, consents, server.clock()).permit:
         text = "The Consents of this record do not permit matching with trials (purpose CLINTRCH)."
         return None, [Issue("suppressed", text, severity="information")]
     if deceased(patient):

@@ -54,7 +54,9 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
         return answered(server, caller, ask, path, query, Page((), None, 0), (), issues)
     found = []
     for study, stored in studies:
-        if study.open and ("not-met" in outcomes or not fails(study, person.facts, server.terminology, when)):
+        if not (study.open and person.may(study.id)):
+            continue
+        if "not-met" in outcomes or not fails(study, person.facts, server.terminology, when):
             match = matched(study, person.facts, server.terminology, when)
             found += [Found(stored, match)] if match.outcome in outcomes else []
     page = paged(found, after, count)
@@ -94,7 +96,7 @@ def concerned(caller: Caller, patient: str) -> bool:
 
 def why_not(person: Person, patient: dict[str, Any]) -> str:
     """What keeps a person from being matched, and what would change it."""
-    if not person.decision.permit:
+    if not person.permission.permit:
         deciding = person.deciding()
         by = f" by {', '.join(deciding)}" if deciding else ": no Consent permits it"
         return (
