@@ -1,5 +1,6 @@
 """Wires the server: the only module that chooses implementations."""
 
+import asyncio
 import gc
 import logging
 import time
@@ -19,6 +20,7 @@ from fhir_server.fhir.definitions import Definitions, load
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_run import working
 from fhir_server.interactions.pages import shared_key
+from fhir_server.matching.follow import following
 from fhir_server.matching.guard import Guarded
 from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
@@ -40,7 +42,12 @@ def create_app(settings: Settings) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as server, working(server, ENTRY_SHAPES), auditing(server) as journal:
+        async with (
+            open_server(settings) as server,
+            working(server, ENTRY_SHAPES),
+            following(server),
+            auditing(server) as journal,
+        ):
             endpoint.server, endpoint.journal = server, journal
             yield
         endpoint.server = endpoint.journal = None
@@ -53,7 +60,8 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     """A Server over the store that the settings name, closed at the end. Raises StoreError with the cure."""
     definitions = load()
     known = terminology()
-    store = Guarded(await open_store(settings.store), known, settings.base)
+    written = asyncio.Event()
+    store = Guarded(await open_store(settings.store), known, settings.base, written)
     gc.freeze()  # the definitions live as long as the process: no collection need look at them
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
@@ -78,6 +86,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             ),
             capabilities=describe(definitions),
             describe=describe,
+            written=written,
             admission=Admission(settings.body_room, settings.body_queue),
             page_key=await shared_key(store),
         )

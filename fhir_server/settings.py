@@ -74,6 +74,11 @@ class Settings:
         "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
         "`false` is for measurements.",
     )
+    match: bool = _setting(
+        True,
+        "Let candidates follow every write, in the background of one of the processes. `false`: only "
+        "`fhir-server match` writes them.",
+    )
     match_unknowns: int = _setting(
         3, "Most criteria that may be unknown for the matcher to write a potential candidate; more are told on demand."
     )

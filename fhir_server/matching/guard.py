@@ -1,9 +1,10 @@
-"""A store that takes no criteria which cannot be judged. https://hl7.org/fhir/R4/researchstudy.html
+"""A store that takes no criteria which cannot be judged, and tells the matcher of what it takes. https://hl7.org/fhir/R4/researchstudy.html
 
 A Group is checked once a study's enrollment names it, whichever of the two is written second, in the transaction that
 writes it: so no way to write goes round it. Criteria in words only are stored; such a study is not matched.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -11,14 +12,12 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import FhirError, Issue
 from fhir_server.fhir.references import parse
-from fhir_server.matching.criteria import DEPTH, compile_study, group_references
-from fhir_server.search.index import CRITERIA, ENROLLMENT
-from fhir_server.search.predicate import Is, Param, Predicate
-from fhir_server.store.seam import Change, Query, Store, Stored, Tx
+from fhir_server.matching.affected import RELEVANT, enrolling
+from fhir_server.matching.criteria import compile_study, group_references
+from fhir_server.store.seam import Change, Store, Stored, Tx
 from fhir_server.terminology.codes import Terminology
 
 T = TypeVar("T")
-MOST = 200  # studies looked at for one Group
 
 
 class _Watched:
@@ -27,12 +26,14 @@ class _Watched:
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
         self.written: dict[tuple[str, str], Change] = {}
+        self.relevant = False  # whether candidates may have to follow
         self.read, self.search = tx.read, tx.search
         self.rule, self.share, self.own = tx.rule, tx.share, tx.own
         self.get_state, self.put_state, self.expunge = tx.get_state, tx.put_state, tx.expunge
 
     async def write(self, change: Change) -> Stored:
         """As Tx.write."""
+        self.relevant = self.relevant or change.type in RELEVANT
         if change.type in ("Group", "ResearchStudy"):
             self.written[change.type, change.id] = change
         return await self._tx.write(change)
@@ -40,10 +41,11 @@ class _Watched:
 
 class Guarded:
     """A Store like the one it is made of; but a transaction raises FhirError 422 if it would leave an enrolled Group
-    with criteria that cannot be judged."""
+    with criteria that cannot be judged. `written` is set when candidates may have to follow."""
 
-    def __init__(self, store: Store, terminology: Terminology, base: str) -> None:
+    def __init__(self, store: Store, terminology: Terminology, base: str, written: asyncio.Event) -> None:
         self._store, self._terminology, self._base = store, terminology, base
+        self._written = written
         self.read, self.search, self.count, self.history = store.read, store.search, store.count, store.history
         self.scan, self.changes, self.explain = store.scan, store.changes, store.explain
         self.reindex, self.check, self.close = store.reindex, store.check, store.close
@@ -53,14 +55,21 @@ class Guarded:
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """As Store.transact."""
 
+        relevant = False
+
         async def watched(tx: Tx) -> T:
+            nonlocal relevant
             watch = _Watched(tx)
             result = await work(watch)
+            relevant = watch.relevant
             if watch.written:
                 await _check(tx, watch.written.values(), self._terminology, self._base)
             return result
 
-        return await self._store.transact(watched)
+        result = await self._store.transact(watched)
+        if relevant:
+            self._written.set()
+        return result
 
 
 async def _check(tx: Tx, written: Iterable[Change], terminology: Terminology, base: str) -> None:
@@ -71,7 +80,7 @@ async def _check(tx: Tx, written: Iterable[Change], terminology: Terminology, ba
         if change.type == "ResearchStudy":
             studies[change.id] = codec.decode(change.body)
         elif codec.decode(change.body).get("actual") is False:
-            studies |= await _enrolling(tx, change.id)
+            studies |= {id: codec.decode(row.body) for id, row in (await enrolling(tx.search, change.id)).items()}
     for study in studies.values():
         groups = await _groups(tx, study, base)
         compiled = compile_study({**study, "status": "active"}, 1, groups.get, terminology)
@@ -82,25 +91,6 @@ async def _check(tx: Tx, written: Iterable[Change], terminology: Terminology, ba
         ]
         if issues:
             raise FhirError(422, issues)
-
-
-async def _enrolling(tx: Tx, group: str) -> dict[str, Resource]:
-    """The studies that enroll by a Group, or by one that refers to it."""
-    found: dict[str, Resource] = {}
-    seen, open_ = {group}, [group]
-    for _ in range(DEPTH):
-        studies = await tx.search(Query(("ResearchStudy",), _naming(ENROLLMENT, open_), count=MOST))
-        found.update((row.id, codec.decode(row.body)) for row in studies.rows)
-        above = await tx.search(Query(("Group",), _naming(CRITERIA, open_), count=MOST))
-        open_ = [row.id for row in above.rows if row.id not in seen]
-        seen.update(open_)
-        if not open_:
-            break
-    return found
-
-
-def _naming(param: Param, ids: Iterable[str]) -> Predicate:
-    return Is(param, (("type,id", "in", tuple(("Group", id) for id in ids)),))
 
 
 async def _groups(tx: Tx, study: Resource, base: str) -> dict[str, tuple[Resource, int]]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
 from fhir_server.matching.criteria import Leaf, Study
+from fhir_server.matching.due import due
 from fhir_server.matching.evaluate import Result, evaluate_study, fails
 from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.kinds import HasDiagnosis
@@ -23,6 +24,7 @@ class Scope(NamedTuple):
     studies: Mapping[str, Study]
     whole: bool
     asked: frozenset[Concept]  # what Observations they ask about
+    timed: frozenset[Leaf] = frozenset()  # the criteria that say when a patient is due; empty if nobody asks
 
 
 class Case(NamedTuple):
@@ -36,6 +38,7 @@ class Case(NamedTuple):
     held: Mapping[str, Held]
     consents: frozenset[tuple[str, int]]
     now: int
+    due: frozenset[int]  # when time alone may change it
 
 
 async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> list[Case]:
@@ -78,7 +81,9 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     wanted += _taken_back(scope, known, {study.id for study in open_}, now)
     versions = frozenset((consent["id"], version) for consent, version in person.consents)
     pairs = len(open_)
-    return Case(person.id, person.facts is not None, pairs, untouched, tuple(wanted), known.held, versions, now)
+    again = frozenset(due(person, scope.timed, now))
+    permitted = person.facts is not None
+    return Case(person.id, permitted, pairs, untouched, tuple(wanted), known.held, versions, now, again)
 
 
 def _evaluated(server: Server, study: Study, person: Person, before: Held, now: int) -> Wanted | None:

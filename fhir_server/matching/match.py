@@ -52,7 +52,7 @@ async def match(server: Server, study_id: str | None = None, patient_id: str | N
     async for batch in patients(server, by_id((patient_id,)) if patient_id else EVERYTHING):
         cases = await judge(server, scope, [(decode(row.body), row.version) for row in batch])
         for case in cases:
-            await _finish(server, scope, case, summary)
+            await finish(server, scope, case, summary)
     if patient_id and not summary.patients:
         raise refuse(404, "not-found", f"There is no Patient/{patient_id}.")
     return summary
@@ -67,7 +67,7 @@ def _note(study: Study, summary: MatchSummary) -> None:
         summary.problems += [(study.id, text) for text in texts]
 
 
-async def _finish(server: Server, scope: Scope, case: Case, summary: MatchSummary) -> None:
+async def finish(server: Server, scope: Scope, case: Case, summary: MatchSummary) -> None:
     """Write a patient's case; if the record changed meanwhile, read and judge it again."""
     summary.patients += 1
     for _ in range(ATTEMPTS):

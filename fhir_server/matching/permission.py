@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fhir_server.access.consent import Decision, Node, Request, Voter, decide, voters
 from fhir_server.access.facts import Facts
-from fhir_server.access.statements import person_of, statement_of
+from fhir_server.access.statements import next_edge, person_of, statement_of
 from fhir_server.fhir.codec import Resource
 from fhir_server.search.predicate import Predicate
 from fhir_server.server import Server
@@ -25,6 +25,7 @@ class Permission(NamedTuple):
     decision: Decision
     rule: tuple[Voter, ...]
     by_study: bool  # whether any of them names studies
+    edge: int  # when (µs) time alone may change what they say
 
     @property
     def permit(self) -> bool:
@@ -43,7 +44,8 @@ def consented(server: Server, patient: Resource, consents: Iterable[Resource], n
     person = person_of([patient], server.settings.adult_age)
     statements = [one for consent in consents if (one := statement_of(consent, person)) is not None]
     rule = voters(statements, person, Facts(patient, Terminology()), now)
-    return Permission(decide(rule, ASKED), rule, any(_names_studies(voter.roots) for voter in rule))
+    by_study = any(_names_studies(voter.roots) for voter in rule)
+    return Permission(decide(rule, ASKED), rule, by_study, next_edge(statements, person, now))
 
 
 def _names_studies(nodes: Sequence[Node]) -> bool:
@@ -52,5 +54,5 @@ def _names_studies(nodes: Sequence[Node]) -> bool:
 
 async def seen(server: Server) -> Predicate:
     """The resources that consent permits the matcher to see now."""
-    await server.consents.rules.fresh(server.store)
+    await server.consents.rules.fresh(server.store, at_once=True)
     return server.consents.rules.allowed(ASKED).at(server.clock())

@@ -18,7 +18,7 @@ from fhir_server.terminology.codes import Concept
 BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
-_PATIENT = {
+PATIENT = {
     "Condition": "subject",
     "MedicationStatement": "subject",
     "MedicationRequest": "subject",
@@ -29,6 +29,7 @@ _PATIENT = {
     "Consent": "patient",
     "ResearchSubject": "individual",
 }
+MEDICATIONS = ("MedicationStatement", "MedicationRequest", "MedicationAdministration")
 _CLINICAL = (
     "Condition",
     "MedicationStatement",
@@ -63,7 +64,7 @@ async def of_patients(
     server: Server, types: tuple[str, ...], ids: Iterable[str], where: Predicate = EVERYTHING
 ) -> Grouped:
     """The resources of these types (which name the patient alike) whose patient is one of `ids`, by patient."""
-    path = _PATIENT[types[0]]
+    path = PATIENT[types[0]]
     wanted = tuple(map(partial(of_patient, types[0]), ids))
     grouped: Grouped = {}
     if not wanted:
@@ -77,7 +78,7 @@ async def of_patients(
 
 def of_patient(type: str, id: str) -> Predicate:
     """Resources of a type that are about this patient."""
-    return Is(Param(_PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
+    return Is(Param(PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
 
 
 async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
