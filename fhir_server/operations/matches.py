@@ -139,12 +139,12 @@ async def enrolled(server: Server, caller: Caller, rows: Sequence[Found]) -> lis
     studies = dict.fromkeys(one.match.study.id for one in rows)
     if not rows:
         return []
-    parts = (_naming("individual", "Patient", patients), _naming("study", "ResearchStudy", studies))
+    parts = (naming("individual", "Patient", patients), naming("study", "ResearchStudy", studies))
     where = restrict(And(parts), caller, ("ResearchSubject",))
     return [row async for row in server.store.scan(Query(("ResearchSubject",), where))]
 
 
-def _naming(code: str, type: str, ids: Iterable[str]) -> Predicate:
+def naming(code: str, type: str, ids: Iterable[str]) -> Predicate:
     return Is(param_of(code, "reference"), (("type,id", "in", tuple((type, id) for id in ids)),))
 
 

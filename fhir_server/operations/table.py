@@ -9,6 +9,10 @@ from fhir_server.fhir.capability import Claim
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
+from fhir_server.operations.attrition import TAKES as ATTRITION
+from fhir_server.operations.attrition import attrition
+from fhir_server.operations.diversity import TAKES as DIVERSITY
+from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
 from fhir_server.operations.expunge import TAKES as EXPUNGE
@@ -70,6 +74,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "r",
         OURS + "ResearchStudy-match-patients",
     ),
+    Operation("attrition", ("instance",), ("ResearchStudy",), attrition, ATTRITION, "r", OURS + "attrition"),
+    Operation("diversity", ("instance",), ("ResearchStudy",), diversity, DIVERSITY, "r", OURS + "diversity"),
     Operation("validate", ("type", "instance"), (), validate, VALIDATE, "", R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, "r", R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),

@@ -181,13 +181,24 @@ def test_every_operation_claimed_works(server: Client) -> None:
     record = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": like}]}
     given = [{"name": "trialMatchClinicalData", "resource": record}]
     brought = {"resourceType": "Parameters", "parameter": given}
-    study = server.create({"resourceType": "ResearchStudy", "status": "active"})
+    adult = {"value": 18, "comparator": ">=", "code": "a"}
+    age = {"coding": [{"system": "http://loinc.org", "code": "30525-0"}]}
+    criteria = {
+        "type": "person",
+        "actual": False,
+        "characteristic": [{"code": age, "valueQuantity": adult, "exclude": False}],
+    }
+    group = server.create({"resourceType": "Group", **criteria})
+    enrollment = [{"reference": f"Group/{group}"}]
+    study = server.create({"resourceType": "ResearchStudy", "status": "active", "enrollment": enrollment})
     gone = server.create({"resourceType": "Patient", **patient})
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
         "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
         "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "attrition": [("GET", f"ResearchStudy/{study}/$attrition", None)],
+        "diversity": [("GET", f"ResearchStudy/{study}/$diversity", None)],
         "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
         "validate": [("POST", "Patient/$validate", like), ("GET", f"Observation/{seen_id}/$validate", None)],
         "meta": [("GET", "$meta", None), ("GET", "Patient/$meta", None), ("GET", f"Patient/{id}/$meta", None)],
