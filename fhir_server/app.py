@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.access.policy import Consents
+from fhir_server.access.renewal import renewing
 from fhir_server.access.rules import Rules
 from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> Application:
             open_server(settings) as server,
             working(server, ENTRY_SHAPES),
             following(server),
+            renewing(server),
             auditing(server) as journal,
         ):
             endpoint.server, endpoint.journal = server, journal

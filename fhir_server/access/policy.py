@@ -8,7 +8,7 @@ whose rules are to be made anew then (access/renewal.py).
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -78,8 +78,9 @@ class Ruled:
             patients = patients_of(self._consents.definitions, change.type, change.id, change.entries)
             if change.type == "Patient":
                 linked = {entry[2] for entry in change.entries if entry[0] == LINK and entry[1] == "Patient"}
-                if linked or await self._policy(change.id) is not None:
-                    self._stale |= {change.id, *linked}
+                policy = await self._policy(change.id)
+                if linked or policy:  # those it was joined with as well
+                    self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
             rule, until = await self._ruling(change.type, patients, lambda: codec.decode(change.body))
         return await self._tx.write(change._replace(rule=rule, until=until))
 
@@ -127,11 +128,14 @@ class Ruled:
         query: Query | None = Query(types, where, count=CHUNK)
         while query is not None:
             page = await self._tx.search(query)
-            await self._tx.rule([await self._ruled_anew(row, mine) for row in page.rows])
+            await self._tx.rule([await self.anew(row, mine) for row in page.rows])
             query = query._replace(after=page.next) if page.next is not None else None
 
-    async def _ruled_anew(self, row: Stored, mine: set[str]) -> Ruling:
-        about = named(row.body)
+    async def anew(self, row: Stored, mine: Set[str] = frozenset()) -> Ruling:
+        """The rule that a resource has now; `mine`: Patients of whom it is known that they are one person."""
+        if row.type in UNRULED:
+            return Ruling(row.type, row.id, OPEN, FOREVER)
+        about = patients_in(row.body)
         if row.type == "Patient" or not about <= mine:  # of those it names, some may be no subject of it
             entries = self._consents.index(codec.decode(row.body))
             about = patients_of(self._consents.definitions, row.type, row.id, entries)
@@ -157,7 +161,7 @@ class Ruled:
                 self._stale.add(entry[2])
         before = await self._tx.read(change.type, change.id) if change.version != 1 else None
         if before is not None and before.body:
-            self._stale |= named(before.body)
+            self._stale |= patients_in(before.body)
 
     async def _joined(self, id: str) -> dict[str, Resource | None]:
         """The Patients that are one person with this one, itself included; None for one that is not there."""
@@ -241,7 +245,7 @@ def patients_of(definitions: Definitions, type: str, id: str, entries: Iterable[
     return found | {id} if type == "Patient" else found
 
 
-def named(body: bytes) -> set[str]:
+def patients_in(body: bytes) -> set[str]:
     """The ids of all Patients that a body refers to, in whatever element."""
     return {one.decode() for one in _NAMED.findall(body)}
 

@@ -6,7 +6,7 @@ that consent in a search is one comparison of a column.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple
 
@@ -34,15 +34,21 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Allowed(NamedTuple):
-    """The numbers of the rules that permit a request; of those, which only without identity or contact details."""
+    """The numbers of the rules that permit a request as it is; and of those that permit it with less (Limits)."""
 
     rules: tuple[tuple[int], ...]
-    deidentified: frozenset[int]
-    without_contact: frozenset[int]
+    limited: "Mapping[int, Limits]"
 
     def at(self, now: int) -> Predicate:
         """As a condition on resources; `now` in µs. A rule past its time permits nothing until it is made anew."""
         return And((Is(RULE, (("rule", "in", self.rules),)), Is(UNTIL, (("until", ">", now),))))
+
+
+class Limits(NamedTuple):
+    """What must be left out of a resource."""
+
+    identity: bool
+    contact: bool
 
 
 def rule_of(people: Sequence[Sequence[Voter]], contact: Sequence[Sequence[Voter]] | None = None) -> Rule:
@@ -116,7 +122,7 @@ class Rules:
         if found is None:
             if len(self._allowed) >= 10_000:
                 self._allowed.clear()
-            found = Allowed(((OPEN,),), frozenset(), frozenset())
+            found = Allowed(((OPEN,),), {})
             for number, rule in self._known.items():
                 found = _with(found, number, rule, request)
             self._allowed[request] = found
@@ -144,12 +150,11 @@ def _with(allowed: Allowed, number: int, rule: Rule, request: Request) -> Allowe
     decisions = [decide(person, request) for person in rule.people]
     if not all(decision.permit for decision in decisions):
         return allowed
-    contact = rule.people if rule.contact is None else rule.contact
-    return Allowed(
-        (*allowed.rules, (number,)),
-        allowed.deidentified | ({number} if any(decision.deidentified for decision in decisions) else set()),
-        allowed.without_contact | (set() if all(decide(person, request).permit for person in contact) else {number}),
-    )
+    hidden = any(decision.deidentified for decision in decisions)
+    contact = rule.contact is not None and not all(decide(person, request).permit for person in rule.contact)
+    if hidden or contact:
+        return allowed._replace(limited={**allowed.limited, number: Limits(hidden, contact)})
+    return allowed._replace(rules=(*allowed.rules, (number,)))
 
 
 def _bare(people: Sequence[Sequence[Voter]]) -> People:

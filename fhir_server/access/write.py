@@ -48,6 +48,11 @@ async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]
     return await site.store.transact(watched)
 
 
+async def renew(site: Site, id: str) -> None:
+    """Make the policy of one person, and the rules of all that is about them, anew."""
+    await site.store.transact(lambda tx: Ruled(tx, site.consents).renew(id, always=True))
+
+
 def forbidden(type: str, letter: str) -> FhirError:
     """The 403 of a resource, rather than a type, that lies outside the caller's rights."""
     doing = {"c": "create", "u": "update", "d": "delete"}[letter]

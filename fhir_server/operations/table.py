@@ -9,8 +9,13 @@ from fhir_server.fhir.capability import Claim
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
+from fhir_server.operations.accesses import TAKES as ACCESSES
+from fhir_server.operations.accesses import accesses
 from fhir_server.operations.attrition import TAKES as ATTRITION
 from fhir_server.operations.attrition import attrition
+from fhir_server.operations.choices import TAKES as CHOOSE
+from fhir_server.operations.choices import choices, choose
+from fhir_server.operations.consent import EXPLAIN, PREVIEW, explain, preview
 from fhir_server.operations.diversity import TAKES as DIVERSITY
 from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
@@ -76,6 +81,11 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("attrition", ("instance",), ("ResearchStudy",), attrition, ATTRITION, "r", OURS + "attrition"),
     Operation("diversity", ("instance",), ("ResearchStudy",), diversity, DIVERSITY, "r", OURS + "diversity"),
+    Operation("explain", ("type",), ("Consent",), explain, EXPLAIN, "r", OURS + "consent-explain"),
+    Operation("preview", ("type",), ("Consent",), preview, PREVIEW, "r", OURS + "consent-preview"),
+    Operation("choices", ("instance",), ("Patient",), choices, {}, "r", OURS + "choices"),
+    Operation("choose", ("instance",), ("Patient",), choose, CHOOSE, "r", OURS + "choose", affects=True),
+    Operation("accesses", ("instance",), ("Patient",), accesses, ACCESSES, "r", OURS + "accesses"),
     Operation("validate", ("type", "instance"), (), validate, VALIDATE, "", R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, "r", R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fhir_server.settings import Settings
 from tests.access.rights_test import Desk
 from tests.auth.door import smart
 from tests.client import BASE, Client, refusal
@@ -52,9 +53,12 @@ def fill(post: Any, *resources: w.Resource) -> None:
 
 
 @pytest.fixture
-def world(client: Client) -> Client:
-    fill(client, *WORLD)
-    return client
+def world(store_url: str) -> Iterator[Client]:
+    """A server that writes no candidates by itself, so that what is stored stands still."""
+    opened = Client(Settings(store=store_url, base_url=BASE, auth="open", access_log=False, match=False))
+    fill(opened, *WORLD)
+    yield opened
+    opened.close()
 
 
 def asked(client: Any, path: str, body: Any = None) -> dict[str, Any]:
