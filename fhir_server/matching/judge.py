@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
+from fhir_server.matching.contact import request
 from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.due import due
 from fhir_server.matching.evaluate import Result, evaluate_study, fails
@@ -101,7 +102,8 @@ def _evaluated(server: Server, study: Study, person: Person, before: Held, now: 
     sources += [ref for result in results for judged in result.criteria for ref in judged.finding.evidence]
     reasons = guidance(id, study, person.id, outcome, results, now)
     status = _STATUS[outcome] if near else "ineligible"
-    return Wanted(study.id, person.id, status, reasons, tuple(sources), person.deciding())
+    task = request(id, study.id, study.title, person, now) if status == "candidate" else None
+    return Wanted(study.id, person.id, status, reasons, tuple(sources), person.deciding(), task)
 
 
 def promising(result: Result, most: int) -> bool:

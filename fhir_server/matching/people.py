@@ -19,6 +19,7 @@ class Person(NamedTuple):
     facts: Facts | None
     permission: Permission
     consents: tuple[Versioned, ...]
+    physician: str = ""  # reference to the responsible one, "" if none is recorded
 
     def may(self, study: str) -> bool:
         """Whether the person can be matched with a study."""
@@ -50,7 +51,8 @@ async def look(server: Server, people: Iterable[Versioned], asked: Iterable[Conc
         id = patient["id"]
         looked_at = permissions[id].permit and not deceased(patient)
         facts = facts_of(patient, version, found.get(id, ()), genes, stored.get) if looked_at else None
-        known.append(Person(id, facts, permissions[id], tuple(consents.get(id, ()))))
+        carers = [one.get("reference", "") for one in patient.get("generalPractitioner", ())]
+        known.append(Person(id, facts, permissions[id], tuple(consents.get(id, ())), next(iter(carers), "")))
     return known
 
 

@@ -38,6 +38,10 @@ class Permission(NamedTuple):
             return self.permit
         return decide(self.rule, ASKED._replace(study=id)).permit
 
+    def permits(self, purpose: str, study: str) -> bool:
+        """Whether the Consents permit a purpose, such as being told of it, for a study."""
+        return decide(self.rule, ASKED._replace(purpose=purpose, study=study)).permit
+
 
 def consented(server: Server, patient: Resource, consents: Iterable[Resource], now: int) -> Permission:
     """What a patient's Consents permit the matcher at time `now` (µs since 1970)."""

@@ -129,6 +129,7 @@ class Held(NamedTuple):
     subject: Versioned | None = None
     guidance: Versioned | None = None
     provenance: Versioned | None = None
+    task: Versioned | None = None
 
     @property
     def ours(self) -> bool:
@@ -141,8 +142,9 @@ class Held(NamedTuple):
 
 
 async def held(server: Server, subjects: Iterable[Versioned]) -> dict[str, Held]:
-    """The ResearchSubjects with the GuidanceResponse and Provenance of the same id, by id."""
+    """The ResearchSubjects with the GuidanceResponse, Provenance and Task of the same id, by id."""
     rows = {subject["id"]: (subject, version) for subject, version in subjects}
     guidance = await by_ids(server, "GuidanceResponse", rows)
     provenance = await by_ids(server, "Provenance", rows)
-    return {id: Held(row, guidance.get(id), provenance.get(id)) for id, row in rows.items()}
+    tasks = await by_ids(server, "Task", rows)
+    return {id: Held(row, guidance.get(id), provenance.get(id), tasks.get(id)) for id, row in rows.items()}

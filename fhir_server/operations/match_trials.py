@@ -102,6 +102,6 @@ def why_not(person: Person, patient: dict[str, Any]) -> str:
         return (
             f"Matching with trials is off{by}. To turn it on, store a Consent of scope 'research', status 'active', "
             "whose provision permits the purpose CLINTRCH (clinical trial research) of "
-            "http://terminology.hl7.org/CodeSystem/v3-ActReason."
+            f"http://terminology.hl7.org/CodeSystem/v3-ActReason, or say so with Patient/{person.id}/$choose."
         )
     return "The patient is recorded as deceased." if deceased(patient) else "There is nothing to match."

@@ -165,6 +165,69 @@ async def test_a_potential_candidate_has_the_diagnosis_and_lacks_little(server: 
     assert (await match(server)).written == 0
 
 
+def contact(code: str) -> w.Resource:
+    return {"type": "permit", "purpose": [{"system": f"{w.OWN}/CodeSystem/contact-purpose", "code": code}]}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "owner"),
+    [
+        ("contact-trial-physician", "review-candidate", "Practitioner/gp"),
+        ("contact-trial", "review-candidate", "Practitioner/gp"),
+        ("contact-trial-direct", "learn-of-trial", "Patient/p"),
+    ],
+)
+async def test_a_new_candidate_is_brought_to_whom_the_patient_chose(
+    server: Server, code: str, kind: str, owner: str
+) -> None:
+    yes = w.consent("told", policy="https://example.org/contact", provision=contact(code))
+    gp = [{"reference": "Practitioner/gp"}]
+    await put(server, {"resourceType": "Practitioner", "id": "gp"})
+    await setup(server, yes, w.patient(generalPractitioner=gp), leave_out=["p"])
+    task = await get(server, "Task")
+    assert task is not None
+    assert (task["status"], task["code"]["coding"][0]["code"]) == ("requested", kind)
+    assert (task["owner"]["reference"], task["focus"]["reference"]) == (owner, f"ResearchSubject/{ID}")
+    assert (await match(server)).written == 0
+    await put(server, w.ecog("p-ecog", 4))
+    await match(server)
+    task = await get(server, "Task")
+    assert task is not None
+    assert task["status"] == "cancelled"
+    await put(server, w.ecog("p-ecog", 1))
+    await match(server)
+    task = await get(server, "Task")
+    assert task is not None
+    assert task["status"] == "requested"
+    await put(server, {**task, "status": "completed"})
+    await put(server, w.ecog("p-ecog", 4))
+    await match(server)
+    task = await get(server, "Task")
+    assert task is not None
+    assert task["status"] == "completed", "a person has taken it up"
+    assert (await match(server)).written == 0
+
+
+async def test_without_a_choice_nobody_is_contacted(server: Server) -> None:
+    await setup(server)
+    assert await status(server) == "candidate"
+    assert await get(server, "Task") is None
+
+
+async def test_a_task_that_a_person_deleted_stays_deleted(server: Server) -> None:
+    yes = w.consent("told", policy="https://example.org/contact", provision=contact("contact-trial"))
+    await setup(server, yes)
+
+    async def delete(tx: Tx) -> None:
+        row = await tx.read("Task", ID)
+        assert row is not None
+        await tx.write(Change("Task", ID, row.version + 1, NOW, "DELETE", b"", ()))
+
+    await server.store.transact(delete)
+    assert (await match(server)).written == 0
+    assert await get(server, "Task") is None
+
+
 async def test_running_twice_changes_nothing(server: Server) -> None:
     await setup(server)
     before = await versions(server)
