@@ -310,6 +310,13 @@ def test_some_patients_only_lack_data(studies: list[Study], facts: dict[str, Fac
     assert outcomes["not-met"] > outcomes["unknown"] > outcomes["met"]
 
 
+def test_the_walkthrough_prints_what_the_document_shows() -> None:
+    command = [sys.executable, "-m", "examples.matching.walkthrough"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stderr
+    assert f"```\n{run.stdout}```" in (ROOT / "docs" / "matching.md").read_text()
+
+
 # --- the scripts ------------------------------------------------------------------------------------------------------
 
 SCRIPTS = sorted(path for path in (ROOT / "examples" / "curl").glob("*.sh") if path.name != "fhir.sh")
