@@ -6,8 +6,9 @@ from typing import NamedTuple
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
+from fhir_server.matching.candidates import PREFIX
 from fhir_server.matching.criteria import DEPTH
-from fhir_server.matching.records import MEDICATIONS, PATIENT
+from fhir_server.matching.records import MEDICATIONS, PATIENT, by_ids
 from fhir_server.search.index import CRITERIA, ENROLLMENT, param_of
 from fhir_server.search.predicate import EVERYTHING, Is, Param, Predicate
 from fhir_server.server import Server
@@ -29,8 +30,10 @@ class Affected(NamedTuple):
 async def affected(server: Server, rows: Iterable[Stored]) -> Affected:
     """Whom these versions, just written, concern: also whom the versions before them were about."""
     found = Affected({}, {})
+    rows = [row for row in rows if row.type in RELEVANT]
+    own = await _own(server, rows)
     for row in rows:
-        if row.type not in RELEVANT:
+        if (row.id, row.version) in own:
             continue
         if row.type == "Patient":
             found.patients[row.id] = None
@@ -46,6 +49,14 @@ async def affected(server: Server, rows: Iterable[Stored]) -> Affected:
                 if target.type == "Patient":
                     found.patients[target.id] = None
     return found
+
+
+async def _own(server: Server, rows: Iterable[Stored]) -> set[tuple[str, int]]:
+    """The ResearchSubjects, by id and version, that the matcher wrote itself: nothing follows from them."""
+    subjects = [row for row in rows if row.type == "ResearchSubject" and row.id.startswith(PREFIX)]
+    made = await by_ids(server, "Provenance", (row.id for row in subjects))
+    named = {target["reference"] for body, _ in made.values() for target in body["target"] if "reference" in target}
+    return {(row.id, row.version) for row in subjects if f"ResearchSubject/{row.id}/_history/{row.version}" in named}
 
 
 async def _versions(server: Server, row: Stored) -> list[Resource]:

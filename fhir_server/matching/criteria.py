@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.fhir.codec import Resource
-from fhir_server.matching.kinds import Duration, HadTherapy, HasResult, HasVariant, OfStage, Test, Unjudged
+from fhir_server.matching.kinds import Duration, HadTherapy, HasResult, HasVariant, OfAge, OfStage, Test, Unjudged
 from fhir_server.matching.leaves import WASHOUT, duration_of, leaf_test
 from fhir_server.matching.values import OWN, concepts, named
 from fhir_server.terminology.codes import Concept, Terminology
@@ -72,6 +73,8 @@ class Study:
     alternatives: tuple[Alternative, ...]
     problems: tuple[Problem, ...]
     refused: bool
+    asks: frozenset[Concept]  # the codes of Observations that it asks about by code
+    timed: tuple[Leaf, ...]  # what time alone may change, each one object for all studies
 
     @property
     def open(self) -> bool:
@@ -129,7 +132,27 @@ def compile_study(study: Resource, version: int, resolve: Resolve, terminology: 
         alternatives=tuple(alternatives),
         problems=tuple(problem for problem, _ in reading.problems),
         refused=any(refused for _, refused in reading.problems),
+        asks=frozenset(code for way in alternatives for leaf in leaves(way.root) for code in _codes(leaf.test)),
+        timed=tuple(_bare(leaf) for way in alternatives for leaf in leaves(way.root) if _timed(leaf)),
     )
+
+
+def _timed(leaf: Leaf) -> bool:
+    washout = isinstance(leaf.test, HadTherapy) and leaf.test.washout is not None
+    return washout or isinstance(leaf.test, OfAge) or leaf.max_age is not None
+
+
+def _bare(leaf: Leaf) -> Leaf:
+    return _same_leaf(Leaf("", leaf.test, False, leaf.max_age))
+
+
+@lru_cache(maxsize=8192)
+def _same_leaf(leaf: Leaf) -> Leaf:
+    return leaf
+
+
+def _codes(test: Test) -> tuple[Concept, ...]:
+    return test.codes if isinstance(test, HasResult) else ()
 
 
 def _names(group: Resource) -> Iterator[str]:
@@ -205,7 +228,7 @@ class _Reading(NamedTuple):
             return self._unjudged(id, where, text, exclude, f"{path}.period")
         if IN_GROUP in concepts(characteristic.get("code")):
             return self._group(characteristic, holder, id, where, trail, path, exclude)
-        test = leaf_test(characteristic, self.terminology)
+        test = _same(leaf_test(characteristic, self.terminology))
         age = duration_of(modifiers[MAX_AGE].get("valueDuration", {})) if MAX_AGE in modifiers else None
         if isinstance(test, Unjudged):
             self.problem(where, test.reason, path if concepts(characteristic.get("code")) else "")
@@ -252,6 +275,12 @@ class _Reading(NamedTuple):
         return Leaf(id, Unjudged("", reason), exclude)
 
 
+@lru_cache(maxsize=65_536)
+def _same(test: Test) -> Test:
+    """One object for all tests that are equal: what one came to for a patient is then known of all (evaluate.py)."""
+    return test
+
+
 def combined(method: str, threshold: int | None, id: str, parts: tuple[Node, ...], exclude: bool) -> Branch | None:
     """The Branch of a combination method of https://hl7.org/fhir/group-characteristic-combination; None for one that is
     not known or makes no sense."""
@@ -274,9 +303,7 @@ def combined(method: str, threshold: int | None, id: str, parts: tuple[Node, ...
 
 def asked(studies: Iterable[Study]) -> frozenset[Concept]:
     """The codes of Observations that studies ask about by code."""
-    roots = (way.root for study in studies for way in study.alternatives)
-    tests = (leaf.test for root in roots for leaf in leaves(root))
-    return frozenset(code for test in tests if isinstance(test, HasResult) for code in test.codes)
+    return frozenset().union(*(study.asks for study in studies))
 
 
 def leaves(node: Node) -> Iterator[Leaf]:

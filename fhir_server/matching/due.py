@@ -6,7 +6,7 @@ from math import ceil, floor
 
 from fhir_server.access.statements import FOREVER
 from fhir_server.fhir.dates import DAY, bounds
-from fhir_server.matching.criteria import Leaf, Study, leaves
+from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.kinds import Duration, HadTherapy, OfAge
 from fhir_server.matching.people import Person
@@ -27,11 +27,9 @@ def due(person: Person, timed: Iterable[Leaf], now: int) -> set[int]:
     return times
 
 
-def time_bound(studies: Iterable[Study]) -> frozenset[Leaf]:
+def time_bound(studies: Iterable[Study]) -> tuple[Leaf, ...]:
     """The criteria that time may change, each once however many studies have it."""
-    found = (leaf for study in studies for way in study.alternatives for leaf in leaves(way.root))
-    bound = (leaf for leaf in found if isinstance(leaf.test, OfAge | HadTherapy) or leaf.max_age)
-    return frozenset(Leaf("", leaf.test, False, leaf.max_age) for leaf in bound)
+    return tuple({id(leaf): leaf for study in studies for leaf in study.timed}.values())
 
 
 def flips(leaf: Leaf, facts: Facts) -> Iterator[date]:

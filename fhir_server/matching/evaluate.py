@@ -10,6 +10,7 @@ from fhir_server.matching.criteria import Branch, Leaf, Node, Study
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.finding import Finding, Outcome, at_least, negate
 from fhir_server.matching.fresh import fresh
+from fhir_server.matching.kinds import Duration
 from fhir_server.terminology.codes import Terminology
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -34,57 +35,76 @@ class Result(NamedTuple):
     criteria: tuple[Judged, ...]
 
 
+# What tests came to for one patient on one day, by identity of the test: studies share most of theirs.
+Memo = dict[tuple[int, Duration | None], Finding]
+
+
+class _Asking(NamedTuple):
+    """Of whom, and when, criteria are asked."""
+
+    facts: Facts
+    terminology: Terminology
+    today: date
+    memo: Memo
+
+
+def _asking(facts: Facts, terminology: Terminology, now: int, memo: Memo | None = None) -> _Asking:
+    return _Asking(facts, terminology, date.fromordinal(_EPOCH + now // DAY), {} if memo is None else memo)
+
+
 def evaluate_study(
-    study: Study, facts: Facts, terminology: Terminology, now: int
+    study: Study, facts: Facts, terminology: Terminology, now: int, memo: Memo | None = None
 ) -> tuple[Outcome, tuple[Result, ...]]:
-    """The outcome for the study (one way in is enough) and for each of its ways in, at time `now` (µs)."""
-    today = date.fromordinal(_EPOCH + now // DAY)
+    """The outcome for the study (one way in is enough) and for each of its ways in, at time `now` (µs).
+
+    A `memo` may be shared by calls for the same patient and time."""
+    asking = _asking(facts, terminology, now, memo)
     results = []
     for alternative in study.alternatives:
         criteria: list[Judged] = []
-        outcome = _node(alternative.root, facts, terminology, today, criteria, 0)
+        outcome = _node(alternative.root, asking, criteria, 0)
         results.append(Result(alternative.groups, alternative.arm, outcome, tuple(criteria)))
     return at_least(1, [result.outcome for result in results]), tuple(results)
 
 
 def evaluate_tree(node: Node, facts: Facts, terminology: Terminology, now: int, into: list[Judged]) -> Outcome:
     """The outcome of a tree at time `now` (µs); what each criterion came to is added to `into`."""
-    return _node(node, facts, terminology, date.fromordinal(_EPOCH + now // DAY), into, 0)
+    return _node(node, _asking(facts, terminology, now), into, 0)
 
 
 def quick(node: Node, facts: Facts, terminology: Terminology, now: int) -> Outcome:
     """The same outcome without reasons."""
-    return _quick(node, facts, terminology, date.fromordinal(_EPOCH + now // DAY))
+    return _quick(node, _asking(facts, terminology, now))
 
 
-def fails(study: Study, facts: Facts, terminology: Terminology, now: int) -> bool:
+def fails(study: Study, facts: Facts, terminology: Terminology, now: int, memo: Memo | None = None) -> bool:
     """Whether no way into the study is open to the patient: the same answer, without reasons, ten times as fast."""
-    today = date.fromordinal(_EPOCH + now // DAY)
-    return all(_quick(way.root, facts, terminology, today) == "not-met" for way in study.alternatives)
+    asking = _asking(facts, terminology, now, memo)
+    return all(_quick(way.root, asking) == "not-met" for way in study.alternatives)
 
 
-def _quick(node: Node, facts: Facts, terminology: Terminology, today: date) -> Outcome:
+def _quick(node: Node, asking: _Asking) -> Outcome:
     if isinstance(node, Leaf):
-        return evaluate(node, facts, terminology, today).outcome
+        return evaluate(node, asking).outcome
     met, possible = 0, len(node.parts)
     for part in node.parts:
         if met >= node.needed or possible < node.needed:
             break
-        outcome = _quick(part, facts, terminology, today)
+        outcome = _quick(part, asking)
         met += outcome == "met"
         possible -= outcome == "not-met"
     outcome = "met" if met >= node.needed else "unknown" if possible >= node.needed else "not-met"
     return negate(outcome) if node.exclude else outcome
 
 
-def _node(node: Node, facts: Facts, terminology: Terminology, today: date, into: list[Judged], depth: int) -> Outcome:
+def _node(node: Node, asking: _Asking, into: list[Judged], depth: int) -> Outcome:
     if isinstance(node, Leaf):
-        finding = evaluate(node, facts, terminology, today)
+        finding = evaluate(node, asking)
         into.append(Judged(node, finding, finding.outcome == "unknown", depth))
         return finding.outcome
     start, shown = len(into), bool(node.id)
     below = depth + shown
-    outcomes = [_node(part, facts, terminology, today, into, below) for part in node.parts]
+    outcomes = [_node(part, asking, into, below) for part in node.parts]
     reached = at_least(node.needed, outcomes)
     if reached != "unknown":
         into[start:] = [judged._replace(open=False) for judged in into[start:]]
@@ -100,13 +120,22 @@ def _tally(node: Branch, members: list[Judged], depth: int) -> str:
     return f"{node.text}: " + ", ".join(f"{count} {outcome}" for outcome, count in stand.items())
 
 
-def evaluate(leaf: Leaf, facts: Facts, terminology: Terminology, today: date) -> Finding:
+def evaluate(leaf: Leaf, asking: _Asking) -> Finding:
     """The finding of a single criterion; what is excluded is met by those who do not have it."""
-    finding = answer(leaf.test, facts, terminology, today)
-    if leaf.max_age is not None and finding.outcome != "unknown":
-        recent = answer(leaf.test, fresh(facts, leaf.max_age.before(today)), terminology, today)
-        if recent.outcome == "unknown":
-            text = f"{finding.text}, but not surely within the last {leaf.max_age}"
-            recent = Finding("unknown", text, finding.evidence, recent.action)
-        finding = recent
+    key = id(leaf.test), leaf.max_age
+    finding = asking.memo.get(key)
+    if finding is None:
+        finding = asking.memo[key] = _answered(leaf, asking)
     return finding._replace(outcome=negate(finding.outcome)) if leaf.exclude else finding
+
+
+def _answered(leaf: Leaf, asking: _Asking) -> Finding:
+    facts, terminology, today, _ = asking
+    finding = answer(leaf.test, facts, terminology, today)
+    if leaf.max_age is None or finding.outcome == "unknown":
+        return finding
+    recent = answer(leaf.test, fresh(facts, leaf.max_age.before(today)), terminology, today)
+    if recent.outcome != "unknown":
+        return recent
+    text = f"{finding.text}, but not surely within the last {leaf.max_age}"
+    return Finding("unknown", text, finding.evidence, recent.action)

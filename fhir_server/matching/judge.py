@@ -7,7 +7,7 @@ from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_pe
 from fhir_server.matching.contact import request
 from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.due import due
-from fhir_server.matching.evaluate import Result, evaluate_study, fails
+from fhir_server.matching.evaluate import Memo, Result, evaluate_study, fails
 from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.kinds import HasDiagnosis
 from fhir_server.matching.people import Person, look
@@ -25,7 +25,7 @@ class Scope(NamedTuple):
     studies: Mapping[str, Study]
     whole: bool
     asked: frozenset[Concept]  # what Observations they ask about
-    timed: frozenset[Leaf] = frozenset()  # the criteria that say when a patient is due; empty if nobody asks
+    timed: tuple[Leaf, ...] = ()  # the criteria that say when a patient is due; empty if nobody asks
 
 
 class Case(NamedTuple):
@@ -69,10 +69,11 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     person = known.person
     open_ = [study for study in scope.studies.values() if study.open and person.may(study.id)]
     wanted: list[Wanted] = []
+    memo: Memo = {}
     untouched = 0
     for study in open_:
         before = known.held.get(pair_id(study.id, person.id), _NOTHING)
-        pair = _evaluated(server, study, person, before, now)
+        pair = _evaluated(server, study, person, before, now, memo)
         if pair is None:
             continue
         if taken_by_person(before, known.subjects, study.id):
@@ -87,12 +88,12 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     return Case(person.id, permitted, pairs, untouched, tuple(wanted), known.held, versions, now, again)
 
 
-def _evaluated(server: Server, study: Study, person: Person, before: Held, now: int) -> Wanted | None:
+def _evaluated(server: Server, study: Study, person: Person, before: Held, now: int, memo: Memo) -> Wanted | None:
     """What the pair should become; None when nothing is stored for it and nothing should be."""
     assert person.facts is not None
-    if not before.ours and fails(study, person.facts, server.terminology, now):
+    if not before.ours and fails(study, person.facts, server.terminology, now, memo):
         return None
-    outcome, results = evaluate_study(study, person.facts, server.terminology, now)
+    outcome, results = evaluate_study(study, person.facts, server.terminology, now, memo)
     near = outcome != "unknown" or any(promising(result, server.settings.match_unknowns) for result in results)
     if not (near or before.ours):
         return None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fhir_server.matching.criteria import Study
-from fhir_server.matching.evaluate import Result, evaluate_study
+from fhir_server.matching.evaluate import Memo, Result, evaluate_study
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.finding import Outcome
 from fhir_server.terminology.codes import Terminology
@@ -29,9 +29,9 @@ class Match(NamedTuple):
         return GRADES[self.outcome]
 
 
-def matched(study: Study, facts: Facts, terminology: Terminology, when: int) -> Match:
-    """Judge a pair at clinical time `when` (µs)."""
-    outcome, results = evaluate_study(study, facts, terminology, when)
+def matched(study: Study, facts: Facts, terminology: Terminology, when: int, memo: Memo | None = None) -> Match:
+    """Judge a pair at clinical time `when` (µs); `memo` as in evaluate_study."""
+    outcome, results = evaluate_study(study, facts, terminology, when, memo)
     return Match(study, facts.id, outcome, results, score(outcome, results))
 
 

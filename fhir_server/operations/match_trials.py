@@ -14,7 +14,7 @@ from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import not_found
 from fhir_server.matching.criteria import Study, asked
-from fhir_server.matching.evaluate import fails
+from fhir_server.matching.evaluate import Memo, fails
 from fhir_server.matching.people import Person, deceased, look
 from fhir_server.matching.score import matched
 from fhir_server.matching.studies import Registered, read_studies
@@ -53,11 +53,12 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
         issues = issues if concerned(caller, ask.id) else []
         return answered(server, caller, ask, path, query, Page((), None, 0), (), issues)
     found = []
+    memo: Memo = {}
     for study, stored in studies:
         if not (study.open and person.may(study.id)):
             continue
-        if "not-met" in outcomes or not fails(study, person.facts, server.terminology, when):
-            match = matched(study, person.facts, server.terminology, when)
+        if "not-met" in outcomes or not fails(study, person.facts, server.terminology, when, memo):
+            match = matched(study, person.facts, server.terminology, when, memo)
             found += [Found(stored, match)] if match.outcome in outcomes else []
     page = paged(found, after, count)
     subjects = await enrolled(server, caller, page.rows)
