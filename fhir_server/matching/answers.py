@@ -202,13 +202,18 @@ def _result(test: HasResult, facts: Facts, terminology: Terminology) -> Finding:
     found = [facts.results[code] for code in test.codes if code in facts.results]
     if not found:
         return Finding("unknown", f"{test.text} required; none on file", (), action)
-    result = max(found, key=lambda one: _moment(one.source.date))
+    result = newest(found)
     source = result.source
     shown = f"{result.name} {result.unit}".strip() if result.span is None or result.unit else str(result.span)
     text, evidence = f"{test.name} {shown}{dated(source)}; {test.text} required", (source.reference,)
     if source.doubt:
         return Finding("unknown", f"{text}, but {source.doubt}", evidence, action)
     return _number(test, result, text, action) if test.span else _coded(test, result, text, action, terminology)
+
+
+def newest(found: Iterable[Result]) -> Result:
+    """Of results under several codes the one that counts."""
+    return max(found, key=lambda one: _moment(one.source.date))
 
 
 def _moment(date: str) -> int:

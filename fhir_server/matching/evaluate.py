@@ -125,12 +125,12 @@ def evaluate(leaf: Leaf, asking: _Asking) -> Finding:
     key = id(leaf.test), leaf.max_age
     finding = asking.memo.get(key)
     if finding is None:
-        finding = asking.memo[key] = _answered(leaf, asking)
+        finding = asking.memo[key] = answered(leaf, asking.facts, asking.terminology, asking.today)
     return finding._replace(outcome=negate(finding.outcome)) if leaf.exclude else finding
 
 
-def _answered(leaf: Leaf, asking: _Asking) -> Finding:
-    facts, terminology, today, _ = asking
+def answered(leaf: Leaf, facts: Facts, terminology: Terminology, today: date) -> Finding:
+    """The finding of a criterion's test, by evidence as recent as the criterion asks; not yet negated."""
     finding = answer(leaf.test, facts, terminology, today)
     if leaf.max_age is None or finding.outcome == "unknown":
         return finding

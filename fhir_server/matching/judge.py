@@ -7,10 +7,11 @@ from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_pe
 from fhir_server.matching.contact import request
 from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.due import due
-from fhir_server.matching.evaluate import Memo, Result, evaluate_study, fails
+from fhir_server.matching.evaluate import Memo, Result, evaluate_study
 from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.kinds import HasDiagnosis
 from fhir_server.matching.people import Person, look
+from fhir_server.matching.population import Population
 from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
 from fhir_server.terminology.codes import Concept
@@ -49,20 +50,28 @@ async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> li
     subjects = await of_patients(server, ("ResearchSubject",), [patient["id"] for patient, _ in people])
     ours = [row for rows in subjects.values() for row in rows if row[0]["id"].startswith(PREFIX)]
     kept = await held(server, ours)
+    persons = await look(server, people, scope.asked, now)
+    looked_at = [person for person in persons if person.facts is not None]
+    population = Population([person.facts for person in looked_at if person.facts], server.terminology, now)
+    fitting = {id: population.of_study(study).possible for id, study in scope.studies.items() if study.open}
+    places = {person.id: number for number, person in enumerate(looked_at)}
     cases = []
-    for person in await look(server, people, scope.asked, now):
+    for person in persons:
         mine = subjects.get(person.id, [])
-        known = _Known(person, mine, {row[0]["id"]: kept[row[0]["id"]] for row in mine if row[0]["id"] in kept})
+        own = {row[0]["id"]: kept[row[0]["id"]] for row in mine if row[0]["id"] in kept}
+        bit = 1 << places[person.id] if person.id in places else 0
+        known = _Known(person, mine, own, frozenset(id for id, sets in fitting.items() if sets & bit))
         cases.append(_case(server, scope, known, now))
     return cases
 
 
 class _Known(NamedTuple):
-    """A person, every ResearchSubject of them, and what the matcher wrote for them."""
+    """A person, every ResearchSubject of them, what the matcher wrote for them, and the studies they may fit."""
 
     person: Person
     subjects: list[Versioned]
     held: Mapping[str, Held]
+    fitting: frozenset[str]
 
 
 def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
@@ -72,7 +81,11 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     memo: Memo = {}
     untouched = 0
     for study in open_:
+        if study.id not in known.fitting and not known.held:
+            continue
         before = known.held.get(pair_id(study.id, person.id), _NOTHING)
+        if study.id not in known.fitting and not before.ours:
+            continue
         pair = _evaluated(server, study, person, before, now, memo)
         if pair is None:
             continue
@@ -89,10 +102,8 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
 
 
 def _evaluated(server: Server, study: Study, person: Person, before: Held, now: int, memo: Memo) -> Wanted | None:
-    """What the pair should become; None when nothing is stored for it and nothing should be."""
+    """What a pair that may fit, or is stored, should become; None for neither a candidate nor one to take back."""
     assert person.facts is not None
-    if not before.ours and fails(study, person.facts, server.terminology, now, memo):
-        return None
     outcome, results = evaluate_study(study, person.facts, server.terminology, now, memo)
     near = outcome != "unknown" or any(promising(result, server.settings.match_unknowns) for result in results)
     if not (near or before.ours):
