@@ -118,7 +118,7 @@ def sets(patients: int, trials: int) -> Iterator[str]:
     again = time.perf_counter() - began
     what = f"{patients:,} patients x {trials:,} trials: {met:,} met, {possible - met:,} unknown"
     yield f"| {what} | {took:.2f} s, {pairs / took:,.0f} pairs/s |"
-    yield f"| the same with as many other trials, facts already projected | {again:.2f} s, {pairs / again:,.0f} pairs/s |"
+    yield f"| as many other trials, facts already projected | {again:.2f} s, {pairs / again:,.0f} pairs/s |"
 
 
 async def stored(store: str, trials: int, patients: int) -> list[str]:
