@@ -90,7 +90,7 @@ async def _follow_for_ever(server: Server, process: str) -> None:
         except (Lost, Busy, Conflict, StoreError) as reason:
             log.warning("matching goes on later: %s", type(reason).__name__)
         except Exception as error:  # one fault must not end it: tried again
-            log.error("matching failed and is tried again: %s: %s", type(error).__name__, error)
+            log.error("matching failed and is tried again: %s", type(error).__name__)
 
 
 async def _hold(server: Server, process: str) -> bool:

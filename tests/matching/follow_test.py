@@ -2,11 +2,13 @@
 would change nothing. On both kinds of store."""
 
 import asyncio
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
+from fhir_server.app import clock
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.dates import DAY
 from fhir_server.matching import follow
@@ -144,19 +146,19 @@ async def test_what_a_person_took_over_stays(server: Server) -> None:
 
 
 async def test_a_birthday_and_the_end_of_a_consent_come_by_themselves(server: Server) -> None:
-    clock: Any = server.clock
+    moved: Any = server.clock
     year = {**HRESCH, "period": {"end": "2026-12-31"}}
     await put(server, *w.worked_example(), w.patient(birth="2008-06-20"), w.consent("yes", provision=year))
     await put(server, *w.fitting_record())
     await settled(server)
     assert await status(server) is None
-    clock.now += 18 * DAY  # 19 June
+    moved.now += 18 * DAY  # 19 June
     await settled(server)
     assert await status(server) is None
-    clock.now += DAY
+    moved.now += DAY
     await settled(server)
     assert await status(server) == "candidate"
-    clock.now += 200 * DAY
+    moved.now += 200 * DAY
     await settled(server)
     assert await status(server) == "withdrawn"
     assert (await match(server)).written == 0
@@ -180,6 +182,20 @@ async def test_whoever_is_killed_before_noting_it_does_it_again_without_effect(
     before = await versions(server)
     await settled(server)
     assert await versions(server) == before
+
+
+async def test_one_process_follows_and_another_takes_over_when_it_is_silent(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = replace(server, clock=clock)  # leases end by the store's time
+    assert await follow._hold(server, "first")
+    assert not await follow._hold(server, "second")
+    monkeypatch.setattr(follow, "LEASE", 1)
+    assert await follow._hold(server, "first")
+    monkeypatch.undo()
+    await asyncio.sleep(0.01)
+    assert await follow._hold(server, "second")
+    assert not await follow._hold(server, "first")
 
 
 def edits(random: Random) -> list[w.Resource]:

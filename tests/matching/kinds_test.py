@@ -352,6 +352,15 @@ def test_older_reports_name_tests_in_words() -> None:
         assert one(unstable, facts(answer)).outcome == outcome
 
 
+def test_race_ethnicity_and_language_are_no_facts() -> None:
+    race = {"url": "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race", "extension": [
+        {"url": "ombCategory", "valueCoding": {"code": "2054-5"}}, {"url": "text", "valueString": "x"}]}  # fmt: skip
+    ethnicity = {**race, "url": race["url"].replace("race", "ethnicity")}
+    spoken = [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": "es"}]}, "preferred": True}]
+    told = w.patient(extension=[race, ethnicity], communication=spoken)
+    assert facts(patient=told) == facts(patient=w.patient())
+
+
 def test_names_of_systems_in_all_spellings() -> None:
     old = w.OWN.replace("participation.example", "example.org")
     slash = diagnosis(("http://oncotree.mskcc.org/", "NSCLC"))

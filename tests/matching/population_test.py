@@ -24,8 +24,8 @@ def day(random: Random) -> str:
     return str(date(2026, 6, 1) - timedelta(days=random.choice((1, 20, 28, 29, 60, 400))))
 
 
-def record(random: Random, number: int) -> Facts:
-    """A patient with a few random facts."""
+def record(random: Random, number: int) -> tuple[w.Resource, list[w.Resource]]:
+    """A patient with a few random resources."""
     made: list[w.Resource] = []
 
     def some(probability: float) -> bool:
@@ -70,7 +70,7 @@ def record(random: Random, number: int) -> Facts:
     more: dict[str, Any] = {"gender": random.choice(("male", "female", "other"))}
     if some(0.5):
         more["address"] = [{"country": random.choice(("US", "DE")), "state": "MD"}]
-    return facts(*made, patient=w.patient(f"p{number}", birth=birth, **more))
+    return w.patient(f"p{number}", birth=birth, **more), made
 
 
 def trait(random: Random, number: int) -> w.Resource:
@@ -111,9 +111,33 @@ def trait(random: Random, number: int) -> w.Resource:
     return {**made, "id": f"c{number}", "exclude": random.random() < 0.3}
 
 
+def known(patient: w.Resource, made: list[w.Resource]) -> Facts:
+    return facts(*made, patient=patient)
+
+
+def test_the_evidence_listed_is_all_that_an_outcome_rests_on() -> None:
+    random, seen = Random(23), {"met": 0, "unknown": 0, "not-met": 0}
+    studies = [
+        read(w.study(), w.group("s-eligibility", *(trait(random, n) for n in range(6)))) for _ in range(STUDIES // 5)
+    ]
+    for number in range(PEOPLE):
+        patient, made = record(random, number)
+        everything = known(patient, made)
+        for study in random.sample(studies, 10):
+            _, (result,) = evaluate_study(study, everything, TERMS, NOW)
+            for place, judged in enumerate(result.criteria):
+                cited = {reference.partition("/_history")[0] for reference in judged.finding.evidence}
+                kept = [one for one in made if f"{one['resourceType']}/{one['id']}" in cited]
+                about = patient if f"Patient/{patient['id']}" in cited else w.patient(patient["id"], birth=None)
+                _, (again,) = evaluate_study(study, known(about, kept), TERMS, NOW)
+                assert again.criteria[place].finding.outcome == judged.finding.outcome, (judged, made)
+                seen[judged.finding.outcome] += 1
+    assert min(seen.values()) > PEOPLE
+
+
 def test_sets_of_patients_equal_single_pairs() -> None:
     random = Random(17)
-    people = [record(random, number) for number in range(PEOPLE)]
+    people = [known(*record(random, number)) for number in range(PEOPLE)]
     population = Population(people, TERMS, NOW)
     seen = {"met": 0, "unknown": 0, "not-met": 0}
     for number in range(STUDIES):
