@@ -47,11 +47,8 @@ def create_app(settings: Settings) -> Application:
         async with (
             open_server(settings) as server,
             working(server, ENTRY_SHAPES),
-<<<<<<< HEAD
             exporting(server),
-=======
             following(server),
->>>>>>> match
             renewing(server),
             auditing(server) as journal,
         ):
@@ -78,11 +75,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         def describe(definitions: Definitions) -> bytes:
             return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
 
-<<<<<<< HEAD
-        index, known, key = indexer(definitions, settings.base), terminology(), await shared_key(store)
-=======
-        index = indexer(definitions, settings.base)
->>>>>>> match
+        index, key = indexer(definitions, settings.base), await shared_key(store)
         server = Server(
             settings=settings,
             definitions=definitions,
