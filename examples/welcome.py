@@ -5,6 +5,7 @@ import asyncio
 from dataclasses import replace
 
 from fhir_server.app import open_server
+from fhir_server.auth import users
 from fhir_server.commands.token import new_token
 from fhir_server.fhir.codec import decode
 from fhir_server.search.parse import parse_search
@@ -51,6 +52,23 @@ def calls(base: str, patient: str, study: str, header: str) -> list[str]:
     return [f"curl -s '{base}/metadata'", *(f"curl -s{header} '{base}/{one}'" for one in asked)]
 
 
+async def sign_ins(server: Server, patient: str) -> list[str]:
+    """Lines for a participant and a clinician who may sign in, made with fresh passwords where there are none yet."""
+    name = patient.partition("/")[2]
+    where = parse_search(server.definitions, "CareTeam", [("patient", name)], False, server.clock(), "").where
+    rows = (await server.store.search(Query(("CareTeam",), where, count=1))).rows
+    members = decode(rows[0].body).get("participant", ()) if rows else ()
+    carers = [one["member"]["reference"] for one in members if "member" in one]
+    clinician = next((one for one in carers if one.startswith("Practitioner/")), "")
+    lines = []
+    for user, who in (("participant", patient), ("clinician", clinician)):
+        if who and await users.user_of(server.store, user) is None:
+            password = users.fresh_password()
+            await users.add(server.store, user, who, password)
+            lines.append(f"{user:11} {password}  # {who}")
+    return lines
+
+
 async def welcome(store: str, host: str, port: int, auth: str) -> None:
     """Print the sentence, a fresh token and the calls. Raises StoreError."""
     async with open_server(replace(from_environ(), store=store, host=host, port=port, auth=auth)) as server:
@@ -59,8 +77,14 @@ async def welcome(store: str, host: str, port: int, auth: str) -> None:
         if auth == "smart":
             print(f"  TOKEN={await new_token(server, seconds=LIFETIME)}  # an operator's, for a day")
             header = ' -H "Authorization: Bearer $TOKEN"'
-        for line in calls(server.settings.base, *await candidate(server), header):
+        patient, study = await candidate(server)
+        for line in calls(server.settings.base, patient, study, header):
             print(f"  {line}")
+        people = await sign_ins(server, patient) if auth == "smart" and patient else []
+        if people:
+            print(f"\nSign in at {server.settings.issuer}/apps; these passwords are told once:")
+            for line in people:
+                print(f"  {line}")
         print("\nStop with Ctrl-C. `make run` again serves the same data; remove data/ to begin anew.\n", flush=True)
 
 
