@@ -93,6 +93,8 @@ class Writing:
 
     async def _output(self, scope: Scope) -> None:
         asked, told = await scope.asked(self.type), _Told(self)
+        if self.type not in self.job.totals:
+            asked = asked._replace(batches=())  # there was nothing when it began: only history may have something
         elements = elements_of(self.job.wish, self.type)
         refs = bool(scope.referenced) and self.job.wish.level != "system"
         async for batch in rows_at(self.server, asked, self.job.at, self.job.place, told, self._room):
