@@ -78,7 +78,7 @@ class Progress:
 
 
 def find(paths: Iterable[Path]) -> Iterator[Path]:
-    """The NDJSON files, folders gone through in order. Raises FileNotFoundError; ValueError for other kinds of files."""
+    """The NDJSON files, folders gone through in order. Raises FileNotFoundError, and ValueError for other files."""
     for path in paths:
         if path.is_dir():
             yield from sorted(one for one in path.rglob("*") if one.name.endswith(ENDINGS) and one.is_file())
