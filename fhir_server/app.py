@@ -80,7 +80,15 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             clock=clock,
             new_id=new_id,
             consents=Consents(
-                definitions, known, index, clock, settings.adult_age, settings.treatment == "permit", Rules(), key
+                definitions,
+                known,
+                index,
+                clock,
+                settings.adult_age,
+                settings.treatment == "permit",
+                Rules(),
+                key,
+                settings.clinicians_by_organization,
             ),
             capabilities=describe(definitions),
             describe=describe,

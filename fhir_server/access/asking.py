@@ -35,7 +35,7 @@ MEMBERSHIPS = (
 )
 Judges = Callable[[], Predicate]  # what consent permits now
 
-_callers: dict[tuple[int, Grant], Caller] = {}
+_callers: dict[tuple[int, bool, Grant], Caller] = {}
 
 
 class Site(Protocol):
@@ -53,12 +53,12 @@ class Site(Protocol):
 
 async def caller_for(site: Site, grant: Grant, action: str = "access") -> Caller:
     """The caller that a grant makes, held to what consent permits of an action (a code of consentaction) now."""
-    key = id(site.definitions), grant
+    key = id(site.definitions), site.consents.by_organization, grant
     caller = _callers.get(key)
     if caller is None:
         if len(_callers) >= MOST:
             _callers.clear()
-        caller = _callers[key] = caller_of(site.definitions, grant)
+        caller = _callers[key] = caller_of(site.definitions, grant, site.consents.by_organization)
     consents = site.consents
     if requests_of(grant, frozenset(), consents.treatment, action) is None:
         return caller
