@@ -28,7 +28,7 @@ from fhir_server.interactions.update import apply
 from fhir_server.server import Server
 from fhir_server.store.seam import Busy, Conflict, Tx
 
-LINES, BYTES = 400, 4_000_000  # in one piece, which is one transaction
+LINES, BYTES = 1000, 4_000_000  # in one piece, which is one transaction
 AHEAD = 3  # pieces that each worker has before it or done
 ATTEMPTS = 8  # at a piece while the store is busy
 ENDINGS = (".ndjson", ".ndjson.gz")

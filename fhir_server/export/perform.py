@@ -144,6 +144,7 @@ class Writing:
     async def _close(self, place: Any) -> None:
         """The file is whole: note it, and where to go on."""
         assert self.out is not None
+        await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
         file: File = await asyncio.to_thread(self.out.finish)
         self.out = None
         self.job.files = [*self.job.files, file]
