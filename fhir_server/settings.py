@@ -86,6 +86,14 @@ class Settings:
         "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
         "`false` is for measurements.",
     )
+    match: bool = _setting(
+        True,
+        "Let candidates follow every write, in the background of one of the processes. `false`: only "
+        "`fhir-server match` writes them.",
+    )
+    match_unknowns: int = _setting(
+        3, "Most criteria that may be unknown for the matcher to write a potential candidate; more are told on demand."
+    )
     access_log: bool = _setting(True, "Write one JSON line per request to standard output.")
     log_level: str = _setting("INFO", "Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")
 

@@ -129,9 +129,9 @@ KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "boolean": _boolean,
     "count": _count,
     "date": _date,
+    "reference": _reference,
     "codes": _codes,
     "resource": _object,
     "Meta": _object,
     "part": _parts,
-    "reference": _reference,
 }

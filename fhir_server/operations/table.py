@@ -11,9 +11,13 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
 from fhir_server.operations.accesses import TAKES as ACCESSES
 from fhir_server.operations.accesses import accesses
+from fhir_server.operations.attrition import TAKES as ATTRITION
+from fhir_server.operations.attrition import attrition
 from fhir_server.operations.choices import TAKES as CHOOSE
 from fhir_server.operations.choices import choices, choose
 from fhir_server.operations.consent import EXPLAIN, PREVIEW, explain, preview
+from fhir_server.operations.diversity import TAKES as DIVERSITY
+from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
 from fhir_server.operations.export import export
@@ -24,6 +28,12 @@ from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
 from fhir_server.operations.match import TAKES as MATCH
 from fhir_server.operations.match import match
+from fhir_server.operations.match_patients import TAKES as MATCH_PATIENTS
+from fhir_server.operations.match_patients import match_patients
+from fhir_server.operations.match_study import TAKES as MATCH_STUDY
+from fhir_server.operations.match_study import match_study
+from fhir_server.operations.match_trials import TAKES as MATCH_TRIALS
+from fhir_server.operations.match_trials import match_trials
 from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.reindex import reindex
 from fhir_server.operations.validate import TAKES as VALIDATE
@@ -60,6 +70,21 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, "r", R4 + "Patient-everything"),
     Operation("lastn", ("type",), ("Observation",), lastn, LASTN, "s", R4 + "Observation-lastn"),
     Operation("match", ("type",), ("Patient",), match, MATCH, "s", R4 + "Patient-match"),
+    Operation("match", ("type",), ("ResearchStudy",), match_study, MATCH_STUDY, "s", OURS + "ResearchStudy-match"),
+    Operation(
+        "match-trials", ("instance",), ("Patient",), match_trials, MATCH_TRIALS, "r", OURS + "Patient-match-trials"
+    ),
+    Operation(
+        "match-patients",
+        ("instance",),
+        ("ResearchStudy",),
+        match_patients,
+        MATCH_PATIENTS,
+        "r",
+        OURS + "ResearchStudy-match-patients",
+    ),
+    Operation("attrition", ("instance",), ("ResearchStudy",), attrition, ATTRITION, "r", OURS + "attrition"),
+    Operation("diversity", ("instance",), ("ResearchStudy",), diversity, DIVERSITY, "r", OURS + "diversity"),
     Operation("explain", ("type",), ("Consent",), explain, EXPLAIN, "r", OURS + "consent-explain"),
     Operation("preview", ("type",), ("Consent",), preview, PREVIEW, "r", OURS + "consent-preview"),
     Operation("choices", ("instance",), ("Patient",), choices, {}, "r", OURS + "choices"),
@@ -77,11 +102,14 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-async def perform(operation: Operation, server: Server, caller: Caller, ask: Ask) -> Answer:
-    """Check who calls it, on what and with what, then do it. Raises FhirError 404, 403 or 400."""
-    if operation.types and ask.type and ask.type not in operation.types:
-        text = f"${operation.name} is an operation of {', '.join(operation.types)}, not of {ask.type}."
-        raise refuse(404, "not-supported", text)
+async def perform(named: tuple[Operation, ...], server: Server, caller: Caller, ask: Ask) -> Answer:
+    """Of the operations of one name find the one of the type, check who calls it, on what and with what, then do it.
+    Raises FhirError 404, 403 or 400."""
+    fitting = (one for one in named if not one.types or not ask.type or ask.type in one.types)
+    operation = next(fitting, None)
+    if operation is None:
+        types = ", ".join(type for one in named for type in one.types)
+        raise refuse(404, "not-supported", f"${named[0].name} is an operation of {types}, not of {ask.type}.")
     if operation.operator and not caller.operator:
         raise refuse(403, "forbidden", f"${operation.name} is for operators of this server only.")
     given = inputs(ask, operation.takes) if operation.takes is not None else {}
@@ -89,17 +117,22 @@ async def perform(operation: Operation, server: Server, caller: Caller, ask: Ask
 
 
 def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, ...]:
-    """The operations as rows for the table of interactions, by which requests and entries of bundles find them."""
+    """The operations as rows for the table of interactions, by which requests and entries of bundles find them. Those
+    of one name, of several types, share a row and so need the same rights."""
+    named: dict[str, list[Operation]] = {}
+    for operation in operations:
+        named.setdefault(operation.name, []).append(operation)
     return tuple(
         Interaction(
             method,
             f"{PATHS[level]}${operation.name}",
             f"${operation.name}",
-            partial(perform, operation),
+            partial(perform, same),
             operation.needs,
             body,
         )
-        for operation in operations
+        for same in map(tuple, named.values())
+        for operation in same[:1]
         for level in operation.levels
         for method, body in (("GET", ""), ("POST", "operation"))
         if method == "POST" or not operation.affects

@@ -191,11 +191,28 @@ def test_every_operation_claimed_works(server: Client) -> None:
     meta = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "t"}]}}]}
     like = {"resourceType": "Patient", "name": [{"family": "x"}], "birthDate": "2000-01-01"}
     matching = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": like}]}
+    record = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": like}]}
+    given = [{"name": "trialMatchClinicalData", "resource": record}]
+    brought = {"resourceType": "Parameters", "parameter": given}
+    adult = {"value": 18, "comparator": ">=", "code": "a"}
+    age = {"coding": [{"system": "http://loinc.org", "code": "30525-0"}]}
+    criteria = {
+        "type": "person",
+        "actual": False,
+        "characteristic": [{"code": age, "valueQuantity": adult, "exclude": False}],
+    }
+    group = server.create({"resourceType": "Group", **criteria})
+    enrollment = [{"reference": f"Group/{group}"}]
+    study = server.create({"resourceType": "ResearchStudy", "status": "active", "enrollment": enrollment})
     gone = server.create({"resourceType": "Patient", **patient})
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
-        "match": [("POST", "Patient/$match", matching)],
+        "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
+        "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "attrition": [("GET", f"ResearchStudy/{study}/$attrition", None)],
+        "diversity": [("GET", f"ResearchStudy/{study}/$diversity", None)],
+        "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
         "validate": [("POST", "Patient/$validate", like), ("GET", f"Observation/{seen_id}/$validate", None)],
         "meta": [("GET", "$meta", None), ("GET", "Patient/$meta", None), ("GET", f"Patient/{id}/$meta", None)],
         "meta-add": [("POST", f"Patient/{id}/$meta-add", meta)],
@@ -210,7 +227,8 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "export": [("GET", "$export?_type=Basic", None), ("GET", "Patient/$export?_type=Basic", None)],
     }
     claimed = {one["name"] for one in (*statement(server)["operation"], *resources(server)["Patient"]["operation"])}
-    claimed |= {one["name"] for type in ("Observation", "Consent") for one in resources(server)[type]["operation"]}
+    for type in ("Observation", "ResearchStudy", "Consent"):
+        claimed |= {one["name"] for one in resources(server)[type]["operation"]}
     assert claimed == calls.keys() | {"patient-export"}  # another name of the same
     later = {"prefer": "respond-async"}
     for method, path, body in itertools.chain(*calls.values()):
