@@ -45,6 +45,23 @@ COMMANDS = {
         ),
         ("store",),
     ),
+    "import": Command(
+        "Import NDJSON in several processes; goes on where a run before was cut short.",
+        "fhir-server import exports/ --refused refused.ndjson --processes 4",
+        (
+            ("paths", {"nargs": "+", "type": Path, "metavar": "PATH", "help": "file or folder: .ndjson, .ndjson.gz"}),
+            (
+                "--refused",
+                {"type": Path, "metavar": "FILE", "help": "where OperationOutcomes go; default: standard error"},
+            ),
+            (
+                "--processes",
+                {"type": int, "default": 0, "metavar": "N", "help": "that prepare; default: processors less one"},
+            ),
+            ("--again", {"action": "store_true", "help": "import files that were imported before once more"}),
+        ),
+        ("store",),
+    ),
     "match": Command(
         "Match patients to trials: write candidates with the reasons, as far as each patient consents.",
         "fhir-server match --study nsclc-egfr",

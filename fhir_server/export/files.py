@@ -1,7 +1,7 @@
 """The files of exports on disk: a folder for each, named so that nobody guesses it.
 
 NAME           finished: it was given its name when it was whole and on the disk
-NAME.part      being written
+NAME.X.part    being written; X is drawn by each attempt, so that two never write the same file
 NAME.patients  the ids of the patients that a file names, one a line, for the audit trail
 NAME.ids       the ids of its resources, by which its download is judged
 NAME.parts     of those given in part: `id` without identity, `contact` without contact details, then the id
@@ -12,6 +12,7 @@ members        the ids of the patients that an export is about, if not all
 import hashlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,7 +60,8 @@ class Output:
     def __init__(self, folder: Path, name: str, kind: str, type: str, base: str) -> None:
         self.path, self.kind, self.type = folder / name, kind, type
         self.count = self.size = 0
-        self._file = (folder / f"{name}.part").open("wb")
+        self._part = folder / f"{name}.{secrets.token_hex(4)}.part"
+        self._file = self._part.open("wb")
         self._base = f"{base}/".encode()
         self._ids: list[str] = []
         self._parts: list[str] = []
@@ -119,13 +121,13 @@ class Output:
             ("refs", sorted(self._refs)),
         ):
             self.path.with_name(f"{self.path.name}.{ending}").write_bytes(b"".join([line + b"\n" for line in lines]))
-        self.path.with_name(self.path.name + ".part").replace(self.path)
+        self._part.replace(self.path)
         return File(self.path.name, self.kind, self.type, self.count, self.size)
 
     def discard(self) -> None:
         """Leave nothing of it."""
         self._file.close()
-        self.path.with_name(self.path.name + ".part").unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
 
 
 def notes(folder: Path, files: Iterable[File], ending: str) -> Iterator[list[str]]:

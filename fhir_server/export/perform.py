@@ -93,6 +93,8 @@ class Writing:
 
     async def _output(self, scope: Scope) -> None:
         asked, told = await scope.asked(self.type), _Told(self)
+        if self.type not in self.job.totals:
+            asked = asked._replace(batches=())  # there was nothing when it began: only history may have something
         elements = elements_of(self.job.wish, self.type)
         refs = bool(scope.referenced) and self.job.wish.level != "system"
         async for batch in rows_at(self.server, asked, self.job.at, self.job.place, told, self._room):
@@ -142,6 +144,7 @@ class Writing:
     async def _close(self, place: Any) -> None:
         """The file is whole: note it, and where to go on."""
         assert self.out is not None
+        await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
         file: File = await asyncio.to_thread(self.out.finish)
         self.out = None
         self.job.files = [*self.job.files, file]

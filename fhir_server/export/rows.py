@@ -16,7 +16,7 @@ from fhir_server.search.predicate import EVERYTHING, And, Indexed, Or, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Position, Query, Stored
 
-PAGE = 1000  # resources read at a time
+PAGE = 300  # resources read at a time: what is done with a page keeps other requests waiting
 CHANGED = 500  # versions looked at at a time
 
 

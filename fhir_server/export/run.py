@@ -58,7 +58,7 @@ async def schedule(server: Server) -> None:
     waiting: list[tuple[str, Export]] = []
     for id in await open_exports(server):
         kept = await read_export(server, id)
-        if kept is None:
+        if kept is None or kept[0].ended:  # whoever ended it died before it could say so
             await server.store.delete_state(OPEN + id)
             continue
         job = kept[0]
@@ -86,9 +86,12 @@ def cancel(server: Server, id: str) -> None:
 
 async def _look(server: Server) -> None:
     while True:
+        server.export_place.clear()
         with contextlib.suppress(Busy, StoreError):
             await schedule(server)
-        await asyncio.sleep(min(LOOK, server.settings.job_lease))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK, server.settings.job_lease)):
+                await server.export_place.wait()
 
 
 async def _sweep(server: Server) -> None:
@@ -131,12 +134,9 @@ async def _run(server: Server, id: str) -> None:
 
 
 def _done(server: Server, task: "asyncio.Task[None]") -> None:
-    """There is a place again, unless the server is stopping: then the task was cancelled."""
+    """There is a place again."""
     server.exports.discard(task)
-    if not task.cancelled():
-        following = asyncio.create_task(schedule(server))
-        server.jobs.add(following)
-        following.add_done_callback(server.jobs.discard)
+    server.export_place.set()
 
 
 async def _performed(server: Server, id: str, lease: Lease, job: Export) -> FhirError | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.fhir.definitions import load
+from fhir_server.fhir.definitions import Definitions, load
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.search.custom import extended, parameters
 from fhir_server.search.index import indexer
@@ -40,16 +40,21 @@ async def write_custom(server: Server, custom: Custom, version: int) -> bool:
     return await server.store.put_state(KEY, msgspec.json.encode(custom), version)
 
 
+def indexed_by(custom: Custom) -> Definitions:
+    """R4's definitions with the parameters that resources are indexed by."""
+    indexed = load()
+    for resource in custom.indexed.values():  # one after the other: a composite may build on one before it
+        with suppress(FhirError):  # a later version of this server may have a parameter of this name itself
+            indexed = extended(indexed, parameters(indexed, resource))
+    return indexed
+
+
 async def rewired(server: Server) -> Server:
     """The server by the State of its store: itself, unless that has changed."""
     custom, version = await read_custom(server)
     if version == server.custom:
         return server
-    standard = load()
-    indexed = standard
-    for resource in custom.indexed.values():  # one after the other: a composite may build on one before it
-        with suppress(FhirError):  # a later version of this server may have a parameter of this name itself
-            indexed = extended(indexed, parameters(indexed, resource))
+    standard, indexed = load(), indexed_by(custom)
     added = [
         param
         for type, params in indexed.search.items()

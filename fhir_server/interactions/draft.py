@@ -1,14 +1,14 @@
 """A resource made ready to be written: checked, indexed and encoded before the transaction. https://hl7.org/fhir/R4/resource.html#Meta"""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fhir_server.fhir import codec, dates
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import refuse
 from fhir_server.search.predicate import Entry
-from fhir_server.server import Server
 from fhir_server.store.seam import Change
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
@@ -27,7 +27,17 @@ class Draft(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-def draft(server: Server, resource: Resource, id: Any) -> Draft:
+class Drafting(Protocol):
+    """What making a draft takes of a Server."""
+
+    @property
+    def validate(self) -> Callable[[Resource], None]: ...
+
+    @property
+    def index(self) -> Callable[[Resource], tuple[Entry, ...]]: ...
+
+
+def draft(server: Drafting, resource: Resource, id: Any) -> Draft:
     """Validate, index and encode a resource that will be stored as `id`; its meta stays but for SERVER_META.
 
     `id` may be whatever a client's body says it is. Raises FhirError 400 or 422 with every issue found.

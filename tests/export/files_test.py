@@ -11,8 +11,9 @@ from fhir_server.access.grant import Grant
 from fhir_server.access.rights import caller_of
 from fhir_server.export.download import download
 from fhir_server.export.files import patients_of, sweep
-from fhir_server.export.job import key_of, read_export
+from fhir_server.export.job import OPEN, key_of, open_exports, read_export
 from fhir_server.export.kick_off import kick_off
+from fhir_server.export.run import schedule
 from fhir_server.export.status import export_status, forget_export
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.ask import Ask
@@ -172,3 +173,13 @@ def test_an_export_that_cannot_be_written_says_so(client: Researcher, tmp_path: 
     answer = client.ended(client.begun("$export?_type=Patient"))
     assert answer.status_code == 500
     assert "log" in refusal(answer)["diagnostics"]
+
+
+def test_what_a_process_left_that_died_at_the_end_is_cleared(client: Researcher, exported: tuple[str, str]) -> None:
+    """Else it would count among the client's exports for ever."""
+    status, path = exported
+    server, id = client.server, status.rpartition("/")[2]
+    client.run(server.store.put_state(OPEN + id, b'{"caller":"operator","kicked":0}', 0))
+    client.run(schedule(server))
+    assert client.run(open_exports(server)) == {}
+    assert client("GET", path).status_code == 200
