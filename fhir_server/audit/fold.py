@@ -17,6 +17,7 @@ from prometheus_client import Gauge
 from fhir_server.access import OPERATOR, transact
 from fhir_server.audit.event import Folded, Key, event_of, fold_into, id_of, is_full
 from fhir_server.audit.journal import PREFIX, Journal, batch_of
+from fhir_server.audit.notice import notice_id, notice_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.custom import rewired
@@ -30,6 +31,8 @@ PERIOD = 8.0  # seconds between two folds: what is journalled can be searched fo
 LEASE = 20_000_000  # microseconds after which another process folds in place of one that died
 BATCHES = 600  # of the journal that are looked at together
 EVENTS = 1000  # from which a transaction takes no further batch: the next access waits for its commit
+# The same when the journal is longer than one look at it: accesses of one patient fold the better the more are taken.
+MANY_EVENTS = 4000
 BREATH = 8  # events drafted before other requests get a turn
 CHUNK = 500  # events looked up in one query
 REGISTER, HOLDER = "audit-folded", "audit-lease"
@@ -104,15 +107,15 @@ async def fold(server: Server, process: str = "") -> int:
             if found and waste:
                 await store.put_state(REGISTER, b"[]", found[1])
             return done
-        taken, accesses, groups = _taken(rows)
+        taken, accesses, groups = _taken(rows, MANY_EVENTS if len(rows) == BATCHES else EVENTS)
         await _write(server, groups, taken, found[1] if found else 0)
         done += accesses
         if process and not await _hold(server, process):
             raise Taken
 
 
-def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[Key, list[Folded]]]:
-    """The first batches, up to about EVENTS events: their keys, how many accesses they are, and the events."""
+def _taken(waiting: Sequence[tuple[str, bytes]], most: int) -> tuple[list[str], int, dict[Key, list[Folded]]]:
+    """The first batches, up to about `most` events: their keys, how many accesses they are, and the events."""
     keys: list[str] = []
     groups: dict[Key, list[Folded]] = {}
     count = 0
@@ -120,7 +123,7 @@ def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[K
         batch = batch_of(value)
         keys.append(key)
         count += len(batch)
-        if len(fold_into(groups, batch)) > EVENTS:
+        if len(fold_into(groups, batch)) > most:
             break
     return keys, count, groups
 
@@ -128,12 +131,21 @@ def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[K
 async def _write(server: Server, groups: dict[Key, list[Folded]], taken: list[str], version: int) -> None:
     """Write the events, with the note that their batches are folded. Raises Conflict if another process did."""
     changes = await _changes(server, groups)
+    notices = {
+        notice_id(key): draft(server, notice_of(key, pieces[0].first), notice_id(key))
+        for key, pieces in groups.items()
+        if key.emergency and key.patient and key.status < 400
+    }
+    now = server.clock()
 
     async def work(tx: Tx) -> None:
         if not await tx.put_state(REGISTER, msgspec.json.encode(taken), version):
             raise Conflict("Another process folded the journal.")
         for one in changes:
             await tx.write(one)
+        for id, made in notices.items():
+            if await tx.read(made.type, id) is None:
+                await tx.write(change(made, id, 1, now, "POST"))
 
     await transact(server, OPERATOR, work)
 
