@@ -15,6 +15,7 @@ from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
+from fhir_server.export.run import exporting
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
 from fhir_server.fhir.definitions import Definitions, load
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> Application:
         async with (
             open_server(settings) as server,
             working(server, ENTRY_SHAPES),
+            exporting(server),
             following(server),
             renewing(server),
             auditing(server) as journal,

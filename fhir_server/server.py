@@ -32,6 +32,8 @@ class Server:
     capabilities: bytes = b""  # the CapabilityStatement, computed once
     admission: Admission = field(default_factory=Admission)  # of large bodies
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
+    exports: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
+    polls: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of exports, to tell the impatient
     describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
     custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched
     grants: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of access tokens seen in this second

@@ -39,6 +39,14 @@ class Settings:
     max_bundle: int = _setting(10_000, "Most entries of a batch or transaction; more is answered 413.")
     job_lease: int = _setting(30, "Seconds of silence after which another process takes over a job.")
     job_lifetime: int = _setting(86_400, "Seconds that a job of `Prefer: respond-async` and its response are kept.")
+    export_folder: str = _setting(
+        "data/exports",
+        "Folder for the files of Bulk Data exports; every process that serves a store must see the same.",
+    )
+    export_lifetime: int = _setting(86_400, "Seconds that the files of a finished export are kept.")
+    export_file: int = _setting(50_000, "Most resources in one file of an export.")
+    export_jobs: int = _setting(2, "Exports that one process works on at a time; others wait in line.")
+    export_open: int = _setting(4, "Unfinished exports that one client may have; more is answered 429.")
     page_size: int = _setting(50, "Entries on a page of a search or history when the client gives no `_count`.")
     max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
     max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")

@@ -27,7 +27,7 @@ class _Watched:
         self._tx = tx
         self.written: dict[tuple[str, str], Change] = {}
         self.relevant = False  # whether candidates may have to follow
-        self.read, self.search = tx.read, tx.search
+        self.read, self.search, self.began = tx.read, tx.search, tx.began
         self.rule, self.share, self.own = tx.rule, tx.share, tx.own
         self.get_state, self.put_state, self.expunge = tx.get_state, tx.put_state, tx.expunge
 
@@ -50,7 +50,7 @@ class Guarded:
         self.scan, self.changes, self.explain = store.scan, store.changes, store.explain
         self.reindex, self.check, self.close = store.reindex, store.check, store.close
         self.get_state, self.list_state = store.get_state, store.list_state
-        self.put_state, self.delete_state = store.put_state, store.delete_state
+        self.put_state, self.delete_state, self.settled = store.put_state, store.delete_state, store.settled
 
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """As Store.transact."""

@@ -51,7 +51,7 @@ async def _write(tx: Tx, case: Case, drafts: list[tuple[Draft, Write]]) -> None:
         version = before.version if before else 0
         if version != write.seen and not (before and before.deleted and write.seen == 0):
             raise Conflict
-        updated = max(case.now, before.updated) if before else case.now
+        updated = max(case.now, tx.began, before.updated if before else 0)
         await tx.write(change(made, id, version + 1, updated, "PUT" if before else "POST"))
 
 
@@ -63,6 +63,6 @@ async def _require_device(server: Server) -> None:
 
     async def work(tx: Tx) -> None:
         if await tx.read("Device", DEVICE_ID) is None:
-            await tx.write(change(made, DEVICE_ID, 1, now, "POST"))
+            await tx.write(change(made, DEVICE_ID, 1, max(now, tx.began), "POST"))
 
     await transact(server, OPERATOR, work)

@@ -20,6 +20,7 @@ from fhir_server.operations.diversity import TAKES as DIVERSITY
 from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
+from fhir_server.operations.export import export
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
 from fhir_server.operations.inputs import Inputs, inputs
@@ -42,22 +43,25 @@ from fhir_server.server import Server
 Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
 R4 = "http://hl7.org/fhir/OperationDefinition/"
 OURS = "https://participation.example/fhir/OperationDefinition/"
+BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/"}
 
 
 class Operation(NamedTuple):
     """A row: `types` is empty for all; `takes` maps parameters to their kinds (inputs.py), `needs` are rights on the
-    type as letters of scopes; one that `affects` state is called by POST only."""
+    type as letters of scopes; one that `affects` state is called by POST only. With `takes` None it reads what
+    it is given itself. `alias` is a second name in the CapabilityStatement, for clients that look for that one."""
 
     name: str
     levels: tuple[str, ...]
     types: tuple[str, ...]
     perform: Perform
-    takes: Mapping[str, str]
+    takes: Mapping[str, str] | None
     needs: str
     definition: str
     affects: bool = False
     operator: bool = False
+    alias: str = ""
 
 
 LABELS = {"meta": "Meta"}
@@ -91,6 +95,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),
     Operation("reindex", ("system", "type"), (), reindex, {}, "", OURS + "reindex", affects=True, operator=True),
     Operation("meta-delete", ("instance",), (), meta_delete, LABELS, "u", R4 + "Resource-meta-delete", affects=True),
+    Operation("export", ("system",), (), export, None, "", BULK + "export"),
+    Operation("export", ("type",), ("Patient",), export, None, "", BULK + "patient-export", alias="patient-export"),
+    Operation("export", ("instance",), ("Group",), export, None, "", BULK + "group-export", alias="group-export"),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
 )
 
@@ -105,7 +112,8 @@ async def perform(named: tuple[Operation, ...], server: Server, caller: Caller, 
         raise refuse(404, "not-supported", f"${named[0].name} is an operation of {types}, not of {ask.type}.")
     if operation.operator and not caller.operator:
         raise refuse(403, "forbidden", f"${operation.name} is for operators of this server only.")
-    return await operation.perform(server, caller, ask, inputs(ask, operation.takes))
+    given = inputs(ask, operation.takes) if operation.takes is not None else {}
+    return await operation.perform(server, caller, ask, given)
 
 
 def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, ...]:
@@ -134,5 +142,8 @@ def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, .
 def claims(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Claim, ...]:
     """The operations as the CapabilityStatement lists them."""
     return tuple(
-        Claim(operation.name, operation.definition, operation.types, operation.levels) for operation in operations
+        Claim(name, operation.definition, operation.types, operation.levels)
+        for operation in operations
+        for name in (operation.name, operation.alias)
+        if name
     )
