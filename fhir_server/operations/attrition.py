@@ -1,4 +1,7 @@
-"""ResearchStudy/[id]/$attrition: which criterion removes, or leaves unknown, whom. See docs/operations/attrition.md"""
+"""ResearchStudy/[id]/$attrition: which criterion removes, or leaves unknown, whom. See docs/operations/attrition.md
+
+https://hl7.org/fhir/R4/researchstudy.html
+"""
 
 from collections.abc import Mapping
 from typing import Any

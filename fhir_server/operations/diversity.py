@@ -1,4 +1,7 @@
-"""ResearchStudy/[id]/$diversity: whom recruitment reaches, beside a reference. See docs/operations/diversity.md"""
+"""ResearchStudy/[id]/$diversity: whom recruitment reaches, beside a reference. See docs/operations/diversity.md
+
+https://hl7.org/fhir/R4/researchstudy.html
+"""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation

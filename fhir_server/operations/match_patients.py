@@ -1,7 +1,7 @@
 """ResearchStudy/[id]/$match-patients: which patients fit a trial, which may, and why. See docs/operations/match.md
 
 Only patients are looked at whom the caller may see, and of them only those whose consent permits matching with trials:
-the others leave no trace in the answer, nor in its total.
+the others leave no trace in the answer, nor in its total. https://hl7.org/fhir/R4/guidanceresponse.html
 """
 
 from fhir_server.access import READ, Caller, restrict

@@ -2,6 +2,7 @@
 
 Whoever may see the patient, the studies and GuidanceResponses of the patient may ask. The record is read as the matcher
 reads it: only under the patient's consent to clinical trial research, whoever asks.
+https://hl7.org/fhir/R4/guidanceresponse.html
 """
 
 from typing import Any

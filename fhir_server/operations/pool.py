@@ -1,4 +1,7 @@
-"""The people whom a report on a trial counts: whom the caller may see and whose consent permits matching."""
+"""The people whom a report on a trial counts: whom the caller may see and whose consent permits matching.
+
+https://hl7.org/fhir/R4/researchstudy.html
+"""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple

@@ -107,10 +107,11 @@ def test_a_refuser_is_nowhere(servers: tuple[Client, Client], name: str) -> None
 
 
 def test_genetic_data_that_are_excepted_are_not_looked_at(servers: tuple[Client, Client]) -> None:
-    client, _ = servers
     classes = f"{w.OWN}/CodeSystem/data-class"
     without = {"type": "deny", "securityLabel": [{"system": classes, "code": "genomic"}]}
-    fill(client, *person("q", consents=False), w.consent("q-yes", of="q", provision={**PERMIT, "provision": [without]}))
+    agreed = w.consent("q-yes", of="q", provision={**PERMIT, "provision": [without]})
+    for client in servers:
+        fill(client, *person("q", consents=False), agreed)
     bundle = client("GET", "Patient/q/$match-trials?status=all").json()
     study = next(one for one in bundle["entry"] if one["resource"]["id"] == STUDY)
     assert study["search"]["extension"][0]["valueCode"] == "possible"
