@@ -85,6 +85,20 @@ COMMANDS = {
         (("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),),
         ("store",),
     ),
+    "terminology": Command(
+        "Import a code system from the files that its publisher gives out, list those imported, or remove one.",
+        "fhir-server terminology add oncotree oncotree_2025_10_03.json --store sqlite:///data/fhir.db",
+        (
+            ("action", {"choices": ("add", "list", "remove"), "help": "what to do"}),
+            (
+                "names",
+                {"nargs": "*", "metavar": "NAME", "help": "add: FORMAT and FILE (or folder, or .zip); remove: URL"},
+            ),
+            ("--version", {"default": "", "help": "of the code system, where its files do not tell; to remove: which"}),
+            ("--system", {"default": "", "metavar": "URL", "help": "the code system, where the format does not tell"}),
+        ),
+        ("store",),
+    ),
     "client": Command(
         "Register a client (prints its secret once), list clients, or remove one with all its tokens.",
         "fhir-server client add lab --scope system/Observation.cruds --jwks lab-keys.json --role laboratory",

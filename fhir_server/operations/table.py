@@ -9,17 +9,28 @@ from fhir_server.fhir.capability import Claim
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
+from fhir_server.operations import validate_code
+from fhir_server.operations.closure import TAKES as CLOSURE
+from fhir_server.operations.closure import closure
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
+from fhir_server.operations.expand import TAKES as EXPAND
+from fhir_server.operations.expand import expand_
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
+from fhir_server.operations.lookup import TAKES as LOOKUP
+from fhir_server.operations.lookup import lookup
 from fhir_server.operations.match import TAKES as MATCH
 from fhir_server.operations.match import match
 from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.reindex import reindex
+from fhir_server.operations.subsumes import TAKES as SUBSUMES
+from fhir_server.operations.subsumes import subsumes
+from fhir_server.operations.translate import TAKES as TRANSLATE
+from fhir_server.operations.translate import translate
 from fhir_server.operations.validate import TAKES as VALIDATE
 from fhir_server.operations.validate import validate
 from fhir_server.server import Server
@@ -46,6 +57,8 @@ class Operation(NamedTuple):
 
 
 LABELS = {"meta": "Meta"}
+SYSTEM, SET, MAP = ("CodeSystem",), ("ValueSet",), ("ConceptMap",)
+BOTH = ("type", "instance")
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, "r", R4 + "Patient-everything"),
@@ -57,34 +70,57 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("reindex", ("system", "type"), (), reindex, {}, "", OURS + "reindex", affects=True, operator=True),
     Operation("meta-delete", ("instance",), (), meta_delete, LABELS, "u", R4 + "Resource-meta-delete", affects=True),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
+    Operation("lookup", ("type",), SYSTEM, lookup, LOOKUP, "r", R4 + "CodeSystem-lookup"),
+    Operation("subsumes", BOTH, SYSTEM, subsumes, SUBSUMES, "r", R4 + "CodeSystem-subsumes"),
+    Operation(
+        "validate-code",
+        BOTH,
+        SYSTEM,
+        validate_code.of_system,
+        validate_code.OF_SYSTEM,
+        "r",
+        R4 + "CodeSystem-validate-code",
+    ),
+    Operation(
+        "validate-code", BOTH, SET, validate_code.of_set, validate_code.OF_SET, "r", R4 + "ValueSet-validate-code"
+    ),
+    Operation("expand", BOTH, SET, expand_, EXPAND, "r", R4 + "ValueSet-expand"),
+    Operation("translate", BOTH, MAP, translate, TRANSLATE, "r", R4 + "ConceptMap-translate"),
+    Operation("closure", ("system",), (), closure, CLOSURE, "", R4 + "ConceptMap-closure", affects=True),
 )
 
 
-async def perform(operation: Operation, server: Server, caller: Caller, ask: Ask) -> Answer:
-    """Check who calls it, on what and with what, then do it. Raises FhirError 404, 403 or 400."""
-    if operation.types and ask.type and ask.type not in operation.types:
-        text = f"${operation.name} is an operation of {', '.join(operation.types)}, not of {ask.type}."
-        raise refuse(404, "not-supported", text)
+async def perform(operations: tuple[Operation, ...], server: Server, caller: Caller, ask: Ask) -> Answer:
+    """Check who calls which of the operations of one name, on what and with what, then do it. Raises FhirError 404, 403
+    or 400."""
+    operation = next((one for one in operations if not one.types or not ask.type or ask.type in one.types), None)
+    if operation is None:
+        types = ", ".join(type for one in operations for type in one.types)
+        raise refuse(404, "not-supported", f"${operations[0].name} is an operation of {types}, not of {ask.type}.")
     if operation.operator and not caller.operator:
         raise refuse(403, "forbidden", f"${operation.name} is for operators of this server only.")
     return await operation.perform(server, caller, ask, inputs(ask, operation.takes))
 
 
 def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, ...]:
-    """The operations as rows for the table of interactions, by which requests and entries of bundles find them."""
+    """The operations as rows for the table of interactions, by which requests and entries of bundles find them. Those
+    of one name share their rows: what they are called on tells which is meant."""
+    named: dict[str, tuple[Operation, ...]] = {}
+    for operation in operations:
+        named[operation.name] = (*named.get(operation.name, ()), operation)
     return tuple(
         Interaction(
             method,
-            f"{PATHS[level]}${operation.name}",
-            f"${operation.name}",
-            partial(perform, operation),
-            operation.needs,
+            f"{PATHS[level]}${name}",
+            f"${name}",
+            partial(perform, same),
+            same[0].needs,
             body,
         )
-        for operation in operations
-        for level in operation.levels
+        for name, same in named.items()
+        for level in same[0].levels
         for method, body in (("GET", ""), ("POST", "operation"))
-        if method == "POST" or not operation.affects
+        if method == "POST" or not same[0].affects
     )
 
 

@@ -50,7 +50,7 @@ SETS = (
     value_set("open", {"system": LOINC}, exclude=[{"system": LOINC, "concept": [{"code": "1"}]}]),
     value_set("loop", {"valueSet": [CHAIN + "loop"]}),
     value_set("broken", {"valueSet": [CHAIN + "nowhere"]}),
-    value_set("large", {"system": OWN, "concept": [{"code": f"c{number}"} for number in range(5001)]}),
+    value_set("large", {"system": OWN, "concept": [{"code": f"c{number}"} for number in range(25_001)]}),
     value_set("many", {"system": OWN, "concept": [{"code": "colon"}, *({"code": f"c{n}"} for n in range(4000))]}),
 )
 CODES = ("tumour", "carcinoma", "lung", "colon", "sarcoma", "cold")

@@ -37,7 +37,7 @@ def test_every_operation_is_claimed_where_it_is(client: Client) -> None:
     rest = client("GET", "metadata").json()["rest"][0]
     by_type = {one["type"]: {op["name"]: op["definition"] for op in one["operation"]} for one in rest["resource"]}
     for operation in OPERATIONS:
-        for type in operation.types or ("Patient", "Basic"):
+        for type in (operation.types or ("Patient", "Basic")) if operation.levels != ("system",) else ():
             assert by_type[type][operation.name] == operation.definition
     assert "everything" not in by_type["Observation"]
     assert [one["name"] for one in rest["operation"]] == [one.name for one in OPERATIONS if "system" in one.levels]
@@ -51,6 +51,8 @@ def test_wrong_addresses_methods_and_types(client: Client) -> None:
         ("GET", "$everything"): (400, "not-supported"),
         ("POST", "Patient/1/$match"): (400, "not-supported"),
         ("GET", "Observation/$everything"): (404, "not-supported"),
+        ("POST", "CodeSystem/$find-matches"): (404, "not-supported"),
+        ("GET", "Patient/$validate-code"): (404, "not-supported"),
         ("GET", "Nothing/$meta"): (404, "not-supported"),
         ("DELETE", "Patient/$everything"): (405, "not-supported"),
         ("GET", "Patient/1/$meta-add"): (405, "not-supported"),

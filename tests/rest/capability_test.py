@@ -179,6 +179,10 @@ def test_every_operation_claimed_works(server: Client) -> None:
     like = {"resourceType": "Patient", "name": [{"family": "x"}], "birthDate": "2000-01-01"}
     matching = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": like}]}
     gone = server.create({"resourceType": "Patient", **patient})
+    content = {"url": "urn:s", "status": "active", "content": "complete", "concept": [{"code": "a"}]}
+    system = server.create({"resourceType": "CodeSystem", **content})
+    genders, lung = "http://hl7.org/fhir/ValueSet/administrative-gender", "system=http://oncotree.mskcc.org&code=LUAD"
+    table = {"resourceType": "Parameters", "parameter": [{"name": "name", "valueString": "t"}]}
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
@@ -189,9 +193,18 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "meta-delete": [("POST", f"Patient/{id}/$meta-delete", meta)],
         "reindex": [("POST", "$reindex", None), ("POST", "Patient/$reindex", None)],
         "expunge": [("POST", f"Patient/{gone}/$expunge", None)],
+        "lookup": [("GET", f"CodeSystem/$lookup?{lung}", None)],
+        "subsumes": [("GET", f"CodeSystem/{system}/$subsumes?codeA=a&codeB=a", None)],
+        "validate-code": [
+            ("GET", f"CodeSystem/{system}/$validate-code?code=a", None),
+            ("GET", f"ValueSet/$validate-code?url={genders}&code=male", None),
+        ],
+        "expand": [("GET", f"ValueSet/$expand?url={genders}", None)],
+        "translate": [("GET", f"ConceptMap/$translate?{lung}", None)],
+        "closure": [("POST", "$closure", table)],
     }
-    claimed = {one["name"] for one in (*statement(server)["operation"], *resources(server)["Patient"]["operation"])}
-    claimed |= {one["name"] for one in resources(server)["Observation"]["operation"]}
+    claimed = {one["name"] for one in statement(server)["operation"]}
+    claimed |= {one["name"] for resource in resources(server).values() for one in resource["operation"]}
     assert claimed == calls.keys()
     for method, path, body in itertools.chain(*calls.values()):
         answer = server(method, path, body)

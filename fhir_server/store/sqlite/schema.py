@@ -15,6 +15,7 @@ import sqlite3
 from pathlib import Path
 
 from fhir_server.store.seam import StoreError
+from fhir_server.store.sqlite import terms
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x46484952  # "FHIR"
@@ -96,6 +97,8 @@ def prepare(path: Path) -> bytes:
                 f"{path} was written by a newer version of this server (schema {found}; we know {SCHEMA_VERSION}). "
                 "Upgrade the server, or choose another --store."
             )
+        for statement in terms.TABLES:  # later than schema 1, and no part of what its readers know
+            fresh.execute(statement)
         fresh.execute("COMMIT")
         key = fresh.execute("SELECT value FROM meta WHERE name='hash_key'").fetchone()[0]
         return bytes(key)
