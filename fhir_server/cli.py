@@ -99,6 +99,15 @@ COMMANDS = {
         ),
         ("store",),
     ),
+    "package": Command(
+        "Add packages of profiles, value sets and code systems (.tgz), or list those added.",
+        "fhir-server package add hl7.fhir.us.mcode-4.0.0.tgz",
+        (
+            ("action", {"choices": ("add", "list"), "help": "what to do"}),
+            ("files", {"nargs": "*", "metavar": "FILE", "help": "npm archive of an implementation guide"}),
+        ),
+        ("store",),
+    ),
     "client": Command(
         "Register a client (prints its secret once), list clients, or remove one with all its tokens.",
         "fhir-server client add lab --scope system/Observation.cruds --jwks lab-keys.json --role laboratory",

@@ -238,11 +238,14 @@ HTTP: dict[str, tuple[Row, ...]] = {
             CLAIMS + "test_every_operation_claimed_works",
         ),
         yes("`Patient/$everything`", "operations/everything_test.py::test_a_record_and_what_it_refers_to"),
-        partly(
-            "`$validate`",
+        yes(
+            "`$validate` with `mode` and `profile`",
             "operations/validate_test.py::test_what_would_be_accepted",
-            "operations/validate_test.py::test_a_profile_is_told_to_be_unchecked",
-            note="R4 itself; profiles come later, and it says so",
+            "operations/validate_test.py::test_a_profile_that_is_not_known_is_an_error",
+            "operations/profiles_test.py::test_what_profiles_say",
+            "operations/profiles_test.py::test_claims_are_checked_wherever_they_stand",
+            "validation/profiles_test.py::test_published_examples_meet_what_they_claim",
+            "validation/profiles_test.py::test_what_is_wrong_is_found_where_it_is",
         ),
         yes(
             "`$meta`, `$meta-add`, `$meta-delete`",
