@@ -7,6 +7,9 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from fhir_server.access.policy import Consents
+from fhir_server.access.renewal import renewing
+from fhir_server.access.rules import Rules
 from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
@@ -37,7 +40,12 @@ def create_app(settings: Settings) -> Application:
 
     @asynccontextmanager
     async def lifespan(app: Application) -> AsyncIterator[None]:
-        async with open_server(settings) as server, working(server, ENTRY_SHAPES), auditing(server) as journal:
+        async with (
+            open_server(settings) as server,
+            working(server, ENTRY_SHAPES),
+            renewing(server),
+            auditing(server) as journal,
+        ):
             endpoint.server, endpoint.journal = server, journal
             yield
         endpoint.server = endpoint.journal = None
@@ -59,15 +67,19 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         def describe(definitions: Definitions) -> bytes:
             return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
 
+        index, known = indexer(definitions, settings.base), terminology()
         server = Server(
             settings=settings,
             definitions=definitions,
-            terminology=terminology(),
+            terminology=known,
             store=store,
-            index=indexer(definitions, settings.base),
+            index=index,
             validate=checks(definitions),
             clock=clock,
             new_id=new_id,
+            consents=Consents(
+                definitions, known, index, clock, settings.adult_age, settings.treatment == "permit", Rules()
+            ),
             capabilities=describe(definitions),
             describe=describe,
             admission=Admission(settings.body_room, settings.body_queue),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fhir_server.access.policy import Consents
 from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
@@ -27,6 +28,7 @@ class Server:
     validate: Callable[[Resource], None]  # raises FhirError 422/400 with every issue found
     clock: Callable[[], int]  # microseconds since 1970
     new_id: Callable[[], str]
+    consents: Consents  # what gives each resource that is written its rule
     capabilities: bytes = b""  # the CapabilityStatement, computed once
     admission: Admission = field(default_factory=Admission)  # of large bodies
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on

@@ -72,6 +72,11 @@ class Settings:
     insecure_http: bool = _setting(
         False, "Let auth `smart` serve others without HTTPS: for tests in a closed network only."
     )
+    treatment: str = _setting(
+        "permit",
+        "`permit`: care is allowed where no Consent of the patient speaks of it. `deny`: only where one permits it.",
+    )
+    adult_age: int = _setting(18, "Years of age from which what a guardian permitted no longer counts.")
     audit: bool = _setting(
         True,
         "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
@@ -131,6 +136,8 @@ class Settings:
         if self.profiles not in ("off", "warn", "enforce"):
             raise ValueError(f"Unknown profiles {self.profiles!r}: use 'off', 'warn' or 'enforce'.")
         self.required()
+        if self.treatment not in ("permit", "deny"):
+            raise ValueError(f"Unknown treatment {self.treatment!r}: use 'permit' or 'deny'.")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError(f"Unknown log_level {self.log_level!r}: use DEBUG, INFO, WARNING or ERROR.")
 

@@ -1,172 +1,363 @@
-"""May a purpose use a patient's record? A first cut of consent that permits only what it fully understands.
-https://hl7.org/fhir/R4/consent.html
+"""May a use be made of a resource? The decision of its patient's Consents. https://hl7.org/fhir/R4/consent.html
 
-Judged: status, scope, dateTime, supersession, provision type, period, purpose and nesting. A permit with any other
-condition (actor, class, label, code, data, unknown modifierExtension) does not count, a deny with one does.
+In two steps. `voters` takes the Consents, one resource and the time, and leaves of every provision what depends on who
+asks: that is the rule of the resource, the same for all resources of a patient about which the Consents say the same.
+`decide` takes a rule and a request. Semantics, in plain words: docs/consent.md. Whatever is not understood cannot
+permit, and denies wherever it might have been meant to.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from fhir_server.fhir.codec import Resource
-from fhir_server.fhir.dates import bounds
+import msgspec
 
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
-# Each purpose of use of the research family with the one above it in v3-ActReason.
-BROADER: Mapping[str, str] = {
-    "HRESCH": "PurposeOfUse",
-    "BIORCH": "HRESCH",
-    "CLINTRCH": "HRESCH",
-    "DSRCH": "HRESCH",
-    "POARCH": "HRESCH",
-    "TRANSRCH": "HRESCH",
-    "CLINTRCHNPC": "CLINTRCH",
-    "CLINTRCHPC": "CLINTRCH",
-}
-DEPTH = 5
-_JUDGED = frozenset({"id", "type", "period", "purpose", "action", "provision"})
-_USES = frozenset({"access", "use"})
+from fhir_server.access.facts import (
+    ACT_CODE,
+    BROADER_CLASS,
+    CONFIDENTIALITY,
+    DATA_CLASS,
+    LEVELS,
+    OF_TYPE,
+    TELLS,
+    Facts,
+    span,
+)
+from fhir_server.access.purposes import is_research, is_treatment, known, lineage
+from fhir_server.access.statements import Person, Statement, person_of, standing, statement_of
+from fhir_server.fhir.codec import Resource
+from fhir_server.terminology.codes import Terminology
+
+DEPTH = 5  # of nested provisions that are judged; below, all is denied
+RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
+MEDIA_TYPES = "urn:ietf:bcp:13"
+ACTIONS = "http://terminology.hl7.org/CodeSystem/consentaction"
+DISEASE = "https://participation.example/fhir/StructureDefinition/research-disease"
+# Roles of an actor that say: to whom. Any other (custodian, author) tells whose data, which only a denial may mean.
+RECIPIENTS = frozenset({"IRCP", "PRCP", "DELEGATEE", "GRANTEE"})
+CLASSES = frozenset({*BROADER_CLASS, *BROADER_CLASS.values(), *OF_TYPE.values(), *TELLS, "patient-reported"})
 
 Vote = Literal["permit", "deny"]
+Strings = tuple[str, ...]
+
+
+class Node(msgspec.Struct, frozen=True, array_like=True):
+    """What is left of a provision that applies to a resource: conditions on the request. None: any."""
+
+    permit: bool
+    purposes: Strings | None = None
+    actors: Strings | None = None
+    actions: Strings | None = None
+    studies: Strings | None = None
+    diseases: Strings | None = None  # `system|code`
+    nested: "tuple[Node, ...]" = ()
+    at: str = ""  # the provision's path in its Consent; not part of the rule
+
+
+class Voter(msgspec.Struct, frozen=True, array_like=True):
+    """What is left of a Consent. Where it `denies` only, `roots` are its denials; else the one root provision."""
+
+    research: bool
+    privacy: bool
+    deidentified: bool
+    denies: bool
+    weak: bool  # a root denial without conditions: the frame around its permits, not a refusal of its own
+    roots: tuple[Node, ...]
+    consent: str = ""  # its reference; not part of the rule
+
+
+class Request(NamedTuple):
+    """Who wants to do what, and why. Nothing of it comes from a header of the request."""
+
+    purpose: str  # v3-ActReason, or one of ours (access/purposes.py)
+    actors: frozenset[str] = frozenset()  # references to all that the caller is and belongs to
+    actions: frozenset[str] = frozenset({"access"})  # what is done; a permit must name one of them
+    study: str = ""  # id of the ResearchStudy
+    diseases: frozenset[str] = frozenset()  # of the study, with all above them: `system|code`
+    treatment: bool = True  # whether care is permitted where no consent speaks of it: the deployment's policy
+
+
+class Found(NamedTuple):
+    """A provision that decided."""
+
+    consent: str
+    at: str
+    vote: Vote
 
 
 class Decision(NamedTuple):
-    """Whether the use is permitted, and the Consents that decided it (none: nothing permits it)."""
+    """Whether the use is permitted, whether only without identity, and by which provisions (none: the default)."""
 
     permit: bool
-    consents: tuple[Resource, ...]
+    deidentified: bool
+    by: tuple[Found, ...]
 
 
-def permits(consents: Iterable[Resource], purpose: str, now: int) -> Decision:
-    """Decide for one patient's Consents and a v3-ActReason purpose of the research family at time `now` (µs).
+def voters(statements: Iterable[Statement], person: Person, facts: Facts, now: int) -> tuple[Voter, ...]:
+    """What the statements of one person say of one resource at `now` (µs since 1970).
 
-    Any deny wins over every permit; nothing permits by default.
-    """
-    votes = [(consent, _vote(consent, purpose, now)) for consent in _current(consents, now)]
-    denies = tuple(consent for consent, vote in votes if vote == "deny")
-    if denies:
-        return Decision(False, denies)
-    grants = tuple(consent for consent, vote in votes if vote == "permit")
-    return Decision(bool(grants), grants)
+    It holds until statements.next_edge."""
+    found = (_voter(statement, person, facts, now) for statement in standing(statements, now))
+    return tuple(voter for voter in found if voter is not None)
 
 
-def _current(consents: Iterable[Resource], now: int) -> list[Resource]:
-    """The active Consents that no newer statement of the same line (scope and policy) supersedes.
-
-    A newer `inactive` or `rejected` one supersedes as well: a revocation must not bring an older permit back.
-    """
-    lines: dict[tuple[Any, ...], list[tuple[tuple[int, int], Resource]]] = {}
-    for consent in consents:
-        scope = _codes(consent.get("scope"), SCOPE) & {"research", "patient-privacy"}
-        made = _low(consent.get("dateTime"))
-        if not scope or consent.get("status") not in ("active", "inactive", "rejected") or (made or 0) > now:
+def decide(rule: Sequence[Voter], request: Request) -> Decision:
+    """Any denial wins over every permit; what nothing permits is denied, care as the deployment says."""
+    research = is_research(request.purpose)
+    found: list[Found] = []
+    hidden = False
+    for voter in rule:
+        if not (voter.privacy or (research and voter.research)):
             continue
-        rank = (made if made is not None else -(1 << 62), _low(consent.get("meta", {}).get("lastUpdated")) or 0)
-        lines.setdefault((frozenset(scope), *_policy(consent)), []).append((rank, consent))
-    newest: list[Resource] = []
-    for line in lines.values():
-        top = max(rank for rank, _ in line)
-        newest += [consent for rank, consent in line if rank == top]
-    return [consent for consent in newest if consent["status"] == "active"]
+        cast = _cast(voter, request, research)
+        if cast is not None:
+            node, vote = cast
+            found.append(Found(voter.consent, node.at, vote))
+            hidden = hidden or (vote == "permit" and voter.deidentified)
+    denied = tuple(one for one in found if one.vote == "deny")
+    if denied:
+        return Decision(False, False, denied)
+    if found:
+        return Decision(True, hidden, tuple(found))
+    return Decision(request.treatment and is_treatment(request.purpose), False, ())
 
 
-def _policy(consent: Resource) -> tuple[frozenset[str], frozenset[str]]:
-    uris = frozenset(policy.get("uri", "") for policy in consent.get("policy", ()))
-    return uris, frozenset(c.get("code", "") for c in consent.get("policyRule", {}).get("coding", ()))
+def permits(consents: Iterable[Resource], patient: Resource, request: Request, now: int, adult_age: int) -> Decision:
+    """Decide about the Patient resource of one person by their Consents; `now` in µs since 1970."""
+    person = person_of([patient], adult_age)
+    statements = [one for consent in consents if (one := statement_of(consent, person)) is not None]
+    return decide(voters(statements, person, Facts(patient, Terminology()), now), request)
 
 
-def _vote(consent: Resource, purpose: str, now: int) -> Vote | None:
-    root = consent.get("provision")
+def _cast(voter: Voter, request: Request, research: bool) -> tuple[Node, Vote] | None:
+    if voter.denies:
+        return next(((node, "deny") for node in voter.roots if _asked(node, request)), None)
+    (root,) = voter.roots
+    cast = _evaluate(root, request)
+    if cast is None:
+        return None
+    node, vote = cast
+    if vote == "deny" and node is root and voter.weak and voter.research:
+        return None
+    if vote == "permit" and research and not voter.research:
+        return None  # research takes a research consent
+    return cast
+
+
+def _evaluate(node: Node, request: Request) -> tuple[Node, Vote] | None:
+    """The provision that decides: the most specific that applies; among siblings a denial."""
+    if not _asked(node, request):
+        return None
+    votes = [cast for inner in node.nested if (cast := _evaluate(inner, request)) is not None]
+    for wanted in ("deny", "permit"):
+        for cast in votes:
+            if cast[1] == wanted:
+                return cast
+    return node, "permit" if node.permit else "deny"
+
+
+def _asked(node: Node, request: Request) -> bool:
+    """Whether a provision's conditions on the request are met."""
+    if node.purposes is not None and not set(node.purposes) & set(lineage(request.purpose)):
+        return False
+    if node.actors is not None and not request.actors & set(node.actors):
+        # A caller whose organization is not known may be any of them.
+        if node.permit or any(one.startswith("Organization/") for one in request.actors):
+            return False
+        if all(one.split("/")[0] in ("Practitioner", "Patient", "RelatedPerson") for one in node.actors):
+            return False
+    if node.actions is not None and not request.actions & set(node.actions):
+        return False
+    if node.studies is not None and request.study not in node.studies and (node.permit or request.study):
+        return False
+    return node.diseases is None or bool(request.diseases & set(node.diseases)) or not (node.permit or request.diseases)
+
+
+def _voter(statement: Statement, person: Person, facts: Facts, now: int) -> Voter | None:
+    root = statement.root
     if root is None:
         return None
-    vote = _evaluate(root, purpose, now, 1)
-    judged = root.get("type") in ("permit", "deny") and consent.get("dateTime") and not _modified(consent)
-    if not judged:
-        return "deny" if _denies_somewhere(root, purpose, now, 1) else None
-    nested = root.get("provision", ())
-    if vote == "deny" and root["type"] == "deny" and _weak(root) and any(n.get("type") == "permit" for n in nested):
-        explicit = any(_evaluate(n, purpose, now, 2) == "deny" for n in nested)
-        return "deny" if explicit or "research" not in _codes(consent.get("scope"), SCOPE) else None
-    if vote == "permit" and "research" not in _codes(consent.get("scope"), SCOPE):
+    denies = not statement.computable
+    if not denies and statement.guardian:
+        # What a guardian permitted ends when the child comes of age; what they denied stays.
+        denies = person.adult is None or person.adult <= now
+    if denies:
+        roots = tuple(_denials(root, "provision", 1, facts, now))
+    else:
+        node = _node(root, "provision", 1, facts, now)
+        roots = () if node is None else (node,)
+    if not roots:
         return None
-    return vote
+    frame = root.get("type") == "deny" and root.keys() <= {"id", "type", "provision"}
+    weak = frame and any(inner.get("type") == "permit" for inner in root.get("provision", ()))
+    return Voter(
+        statement.research, statement.privacy, statement.deidentified, denies, weak, roots, statement.reference
+    )
 
 
-def _weak(root: Resource) -> bool:
-    """A root deny without conditions: the frame around its permits rather than a refusal of its own."""
-    return root.keys() <= {"id", "type", "provision"}
+def _denials(raw: Resource, at: str, depth: int, facts: Facts, now: int) -> Iterable[Node]:
+    """Every denial in a Consent that cannot be judged as a whole, wherever it stands."""
+    if raw.get("type") == "deny" or depth > DEPTH:
+        node = _node({**raw, "type": "deny", "provision": ()}, at, depth, facts, now)
+        if node is not None:
+            yield node
+    if depth <= DEPTH:
+        for number, inner in enumerate(raw.get("provision", ())):
+            yield from _denials(inner, f"{at}.provision[{number}]", depth + 1, facts, now)
 
 
-def _evaluate(node: Resource, purpose: str, now: int, depth: int) -> Vote | None:
-    """The vote of a provision: the most specific rule that applies wins, among siblings deny wins."""
-    kind: Vote = "permit" if node.get("type") == "permit" or (depth == 1 and "type" not in node) else "deny"
-    if not _applies(node, kind, purpose, now):
+def _node(raw: Resource, at: str, depth: int, facts: Facts, now: int) -> Node | None:
+    """A provision as far as it concerns the resource; None if it does not."""
+    if depth > DEPTH:
+        return Node(False, at=at)
+    permit = raw.get("type") == "permit"
+    concerns, studies = _of_data(raw.get("data"), permit, facts)
+    if not (
+        concerns
+        and _of_class(raw.get("class"), permit, facts)
+        and _labelled(raw.get("securityLabel"), permit, facts)
+        and _coded(raw.get("code"), facts)
+        and _dated(raw.get("dataPeriod"), permit, facts)
+        and _in_force(raw.get("period"), permit, now)
+    ):
         return None
-    nested = node.get("provision", ())
-    if nested and depth >= DEPTH:
-        return "deny"
-    votes = {_evaluate(child, purpose, now, depth + 1) for child in nested}
-    return "deny" if "deny" in votes else "permit" if "permit" in votes else kind
+    purposes, actors, actions = (
+        _listed(raw.get("purpose"), permit, _purpose),
+        _listed(raw.get("actor"), permit, _recipient),
+        _listed(raw.get("action"), permit, _action),
+    )
+    diseases = [
+        f"{coding.get('system', '')}|{coding.get('code', '')}"
+        for extension in raw.get("modifierExtension", ())
+        for coding in extension.get("valueCodeableConcept", {}).get("coding", ())
+    ]
+    if permit and () in (purposes, actors, actions):
+        return None  # it names some, but none that we know
+    nested = (
+        _node(inner, f"{at}.provision[{number}]", depth + 1, facts, now)
+        for number, inner in enumerate(raw.get("provision", ()))
+    )
+    return Node(
+        permit,
+        purposes,
+        actors,
+        actions,
+        studies,
+        tuple(sorted(diseases)) if diseases else None,
+        tuple(node for node in nested if node is not None),
+        at,
+    )
 
 
-def _denies_somewhere(node: Resource, purpose: str, now: int, depth: int) -> bool:
-    if depth > DEPTH or (node.get("type") == "deny" and _applies(node, "deny", purpose, now)):
-        return True
-    return any(_denies_somewhere(child, purpose, now, depth + 1) for child in node.get("provision", ()))
+def _listed(listed: Sequence[Any] | None, permit: bool, read: Any) -> Strings | None:
+    """The values of a condition. A permit keeps none that cannot be read; a denial with one has no condition."""
+    if not listed:
+        return None
+    found = []
+    for one in listed:
+        try:
+            found.append(read(one))
+        except (KeyError, TypeError, AttributeError):
+            found.append("")
+    if not permit and "" in found:
+        return None
+    return tuple(sorted({value for value in found if value}))
 
 
-def _applies(node: Resource, kind: Vote, purpose: str, now: int) -> bool:
-    if not _in_period(node.get("period"), kind, now):
-        return False
-    if not _for_purpose(node.get("purpose"), kind, purpose):
-        return False
-    if kind == "deny":
-        return True
-    if not node.keys() <= _JUDGED:
-        return False
-    actions = {c.get("code") for action in node.get("action", ()) for c in action.get("coding", ())}
-    return "action" not in node or bool(actions & _USES)
+def _purpose(coding: Resource) -> str:
+    return str(coding["code"]) if known(coding.get("system", ""), coding["code"]) else ""
 
 
-def _for_purpose(listed: list[Resource] | None, kind: Vote, purpose: str) -> bool:
+def _recipient(actor: Resource) -> str:
+    roles = {coding.get("code") for coding in actor["role"].get("coding", ())}
+    return str(actor["reference"]["reference"]) if roles & RECIPIENTS else ""
+
+
+def _action(concept: Resource) -> str:
+    return next((c["code"] for c in concept.get("coding", ()) if c.get("system") == ACTIONS), "")
+
+
+def _of_data(listed: Sequence[Resource] | None, permit: bool, facts: Facts) -> tuple[bool, Strings | None]:
+    """Whether a provision on certain data is about this resource; and for which studies, where it names those."""
+    if listed is None:
+        return True, None
+    studies: list[str] = []
+    for one in listed:
+        named = one.get("reference", {}).get("reference", "")
+        if named.startswith("ResearchStudy/"):
+            studies.append(named.partition("/")[2])
+        elif not named:
+            if not permit:
+                return True, None
+        elif named == facts.reference or (
+            named in facts.authors if one.get("meaning") == "authoredby" else named in facts.references
+            and one.get("meaning") != "instance"
+        ):  # fmt: skip
+            return True, None
+    return bool(studies), tuple(sorted(studies)) or None
+
+
+def _of_class(listed: Sequence[Resource] | None, permit: bool, facts: Facts) -> bool:
+    for coding in listed or ():
+        system, code = coding.get("system"), coding.get("code", "")
+        if system == RESOURCE_TYPES:
+            if code in (facts.type, "Resource", "DomainResource"):
+                return True
+        elif system == MEDIA_TYPES:
+            if code in facts.formats:
+                return True
+        elif code.partition("|")[0] in facts.profiles:
+            return True
+        elif not permit and "://" not in code:
+            return True  # a kind of content that we cannot tell
+    return listed is None
+
+
+def _labelled(listed: Sequence[Resource] | None, permit: bool, facts: Facts) -> bool:
+    for coding in listed or ():
+        system, code = coding.get("system", ""), coding.get("code", "")
+        if system == CONFIDENTIALITY and code in LEVELS:  # a high-water mark
+            rank = LEVELS.index(code)
+            if facts.level <= rank if permit else facts.level >= rank:
+                return True
+        elif system == DATA_CLASS or (system, code) == (ACT_CODE, "GDIS"):
+            name = code if system == DATA_CLASS else "genomic"
+            if name in (facts.classes if permit else facts.told) or (not permit and name not in CLASSES):
+                return True
+        elif not permit and f"{system}|{code}" in facts.told:
+            return True
+    return listed is None
+
+
+def _coded(listed: Sequence[Resource] | None, facts: Facts) -> bool:
     if listed is None:
         return True
-    if kind == "deny" and any(coding.get("system") != ACT_REASON for coding in listed):
-        return True
-    wanted = {coding.get("code") for coding in listed if coding.get("system") == ACT_REASON}
-    step: str | None = purpose
-    while step is not None:
-        if step in wanted:
-            return True
-        step = BROADER.get(step)
-    return False
+    wanted = {(c.get("system", ""), c.get("code", "")) for concept in listed for c in concept.get("coding", ())}
+    return not wanted.isdisjoint(facts.codes)
 
 
-def _in_period(period: Resource | None, kind: Vote, now: int) -> bool:
-    if not period:
+def _dated(period: Resource | None, permit: bool, facts: Facts) -> bool:
+    """Data without a date are in no permitted period, and in every denied one."""
+    if period is None:
         return True
     try:
-        starts = bounds(period["start"])[0] if "start" in period else now
-        ends = bounds(period["end"])[1] if "end" in period else now + 1
+        asked = span(period)
     except ValueError:
-        return kind == "deny"
-    return starts <= now < ends
+        return not permit
+    when = facts.when
+    if asked is None or when is None:
+        return not permit
+    if permit and facts.type != "Encounter":
+        return asked[0] <= when[0] and when[1] <= asked[1]
+    return when[0] < asked[1] and asked[0] < when[1]
 
 
-def _modified(node: Any) -> bool:
-    """Whether any modifierExtension hides below: none is known here, so each may change the meaning."""
-    if isinstance(node, dict):
-        return "modifierExtension" in node or any(_modified(value) for key, value in node.items() if key != "text")
-    return isinstance(node, list) and any(map(_modified, node))
-
-
-def _codes(concept: Resource | None, system: str) -> set[str]:
-    return {c.get("code", "") for c in (concept or {}).get("coding", ()) if c.get("system") == system}
-
-
-def _low(text: str | None) -> int | None:
+def _in_force(period: Resource | None, permit: bool, now: int) -> bool:
+    if period is None:
+        return True
     try:
-        return bounds(text)[0] if text else None
+        asked = span(period)
     except ValueError:
-        return None
+        return not permit
+    if asked is None:
+        return True
+    return asked[0] <= now < asked[1]

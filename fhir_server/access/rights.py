@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.access.caller import Caller
 from fhir_server.access.compartment import SHARED, Patients, belonging, of_one, of_those, references
+from fhir_server.access.facts import OF_TYPE
 from fhir_server.access.grant import Grant
 from fhir_server.access.scopes import Scope, read_scope
 from fhir_server.fhir.definitions import Definitions
@@ -67,7 +68,10 @@ def _permit(definitions: Definitions, grant: Grant, scopes: list[Scope], type: s
         and letter == "r"
         and any(scope.type in ("*", type) and "r" in scope.letters for scope in scopes)
     ):
-        permits = ((one, _permit(definitions, grant, scopes, one, letter)) for one in CONTEXTS)
+        contexts = [
+            one for one in CONTEXTS if (one, grant.role) != ("Patient", "researcher")
+        ]  # says nothing of the content
+        permits = ((one, _permit(definitions, grant, scopes, one, letter)) for one in contexts)
         found |= {Chain(SECURITY_CONTEXT, one, permit): None for one, permit in permits if permit != NOTHING}
     for scope in scopes:
         if letter in scope.letters and scope.type in ("*", type):
@@ -98,7 +102,15 @@ def _context(definitions: Definitions, grant: Grant, context: str, type: str, le
             return _asked(definitions, type, f"study=ResearchStudy/{grant.study}&status={PUT_FORWARD}")
         if grant.role in ("study-team", "researcher") and type in SHARED and letter in "rs":
             return EVERYTHING
+        if grant.role == "researcher" and letter in "rs" and type in _studied(definitions):
+            return EVERYTHING  # as far as the patients permit it: asking.py
     return NOTHING
+
+
+def _studied(definitions: Definitions) -> frozenset[str]:
+    """Types of records that research may be permitted to see; who looked, and other paperwork, is not among them."""
+    paperwork = (type for type, name in OF_TYPE.items() if name == "administrative")
+    return frozenset(definitions.compartments["Patient"]) - SHARED - frozenset(paperwork) - {"Group"}
 
 
 def _own(definitions: Definitions, id: str, type: str, letter: str) -> Predicate:

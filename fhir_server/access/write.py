@@ -5,9 +5,10 @@ is another question (interactions/visible.py). https://hl7.org/fhir/R4/security.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from fhir_server.access.caller import Caller
+from fhir_server.access.policy import Consents, Ruled
 from fhir_server.fhir.outcome import FhirError, refuse
 from fhir_server.search.predicate import EVERYTHING, ID, And, Is
 from fhir_server.store.seam import Change, Page, Query, Store, Stored, Tx
@@ -17,18 +18,39 @@ T = TypeVar("T")
 CHUNK = 500  # resources asked about in one query
 
 
-async def transact(store: Store, caller: Caller, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """As Store.transact. Raises FhirError 403, and leaves nothing, if `work` writes what the caller may not."""
-    if caller.free:
-        return await store.transact(work)
+class Site(Protocol):
+    """What a write takes of the server."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def consents(self) -> Consents: ...
+
+
+async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """As Store.transact, the one way to write resources: each gets its rule (policy.py).
+
+    Raises FhirError 403, and leaves nothing, if `work` writes what the caller may not.
+    """
 
     async def watched(tx: Tx) -> T:
-        watch = _Watched(tx, caller)
-        result = await work(watch)
-        await watch.settle()
+        ruled = Ruled(tx, site.consents)
+        if caller.free:
+            result = await work(ruled)
+        else:
+            watch = _Watched(ruled, caller)
+            result = await work(watch)
+            await watch.settle()  # before a Consent among the writes counts: who records a denial may be denied by it
+        await ruled.settle()
         return result
 
-    return await store.transact(watched)
+    return await site.store.transact(watched)
+
+
+async def renew(site: Site, id: str) -> None:
+    """Make the policy of one person, and the rules of all that is about them, anew."""
+    await site.store.transact(lambda tx: Ruled(tx, site.consents).renew(id, always=True))
 
 
 def forbidden(type: str, letter: str) -> FhirError:
@@ -44,7 +66,9 @@ class _Watched:
     def __init__(self, tx: Tx, caller: Caller) -> None:
         self._tx, self._caller = tx, caller
         self._written: dict[tuple[str, str], list[str]] = {}  # (type, letter) -> ids
-        self.read, self.search, self.put_state = tx.read, tx.search, tx.put_state
+        self.read, self.search, self.rule = tx.read, tx.search, tx.rule
+        self.share, self.own = tx.share, tx.own
+        self.get_state, self.put_state = tx.get_state, tx.put_state
 
     async def write(self, change: Change) -> Stored:
         """Raises Conflict, and FhirError 403 for an old version that is not the caller's to change."""

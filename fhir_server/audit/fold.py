@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from prometheus_client import Gauge
 
+from fhir_server.access import OPERATOR, transact
 from fhir_server.audit.event import Folded, Key, event_of, fold_into, id_of, is_full
 from fhir_server.audit.journal import PREFIX, Journal, batch_of
 from fhir_server.fhir import codec
@@ -134,7 +135,7 @@ async def _write(server: Server, groups: dict[Key, list[Folded]], taken: list[st
         for one in changes:
             await tx.write(one)
 
-    await server.store.transact(work)
+    await transact(server, OPERATOR, work)
 
 
 async def _changes(server: Server, groups: dict[Key, list[Folded]]) -> list[Change]:

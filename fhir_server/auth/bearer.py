@@ -1,8 +1,7 @@
 """From a request's Authorization header to the caller it makes. https://www.rfc-editor.org/rfc/rfc6750"""
 
 from fhir_server.access import Caller
-from fhir_server.access.grant import Grant
-from fhir_server.access.rights import caller_of
+from fhir_server.access.asking import caller_for
 from fhir_server.auth.tokens import grant_of
 from fhir_server.fhir.outcome import FhirError, refuse
 from fhir_server.rest.negotiate import Headers
@@ -11,9 +10,6 @@ from fhir_server.server import Server
 
 PUBLIC = frozenset({"capabilities"})  # interactions that tell nothing of any patient
 NOBODY = Caller("nobody", lambda type, letter: NOTHING)
-MOST = 10_000  # callers remembered: their predicates are worth keeping while a token is used
-
-_callers: dict[tuple[int, Grant], Caller] = {}
 
 
 async def bearer(server: Server, headers: Headers, interaction: str) -> Caller:
@@ -30,13 +26,7 @@ async def bearer(server: Server, headers: Headers, interaction: str) -> Caller:
     grant = await grant_of(server, token.strip()) if scheme.lower() == "bearer" and token else None
     if grant is None:
         raise unauthenticated("The access token is unknown, expired or withdrawn.", 'Bearer error="invalid_token"')
-    key = id(server.definitions), grant
-    caller = _callers.get(key)
-    if caller is None:
-        if len(_callers) >= MOST:
-            _callers.clear()
-        caller = _callers[key] = caller_of(server.definitions, grant)
-    return caller
+    return await caller_for(server, grant)
 
 
 def unauthenticated(text: str, challenge: str) -> FhirError:

@@ -5,8 +5,8 @@ import re
 from typing import NamedTuple
 
 from fhir_server.access import OPERATOR, READ, Caller, permitted, restrict
+from fhir_server.access.asking import caller_for
 from fhir_server.access.grant import Grant
-from fhir_server.access.rights import caller_of
 from fhir_server.auth.records import User
 from fhir_server.fhir.codec import Resource, decode
 from fhir_server.fhir.references import parse
@@ -29,14 +29,14 @@ class Choice(NamedTuple):
     identifier: str = ""
 
 
-def picker_caller(server: Server, user: User) -> Caller:
+async def picker_caller(server: Server, user: User) -> Caller:
     """As whom a user looks for patients: a clinician finds those they are tied to (access/rights.py).
 
     Raises PermissionError for a user who does not pick.
     """
     if not user.fhir_user.startswith("Practitioner/"):
         raise PermissionError(user.fhir_user)
-    return caller_of(server.definitions, Grant(client="", scopes=("user/*.rs",), user=user.fhir_user))
+    return await caller_for(server, Grant(client="", scopes=("user/*.rs",), user=user.fhir_user))
 
 
 async def own(server: Server, user: User) -> Choice | None:
@@ -55,7 +55,7 @@ async def own(server: Server, user: User) -> Choice | None:
 async def visible(server: Server, user: User, id: str) -> Choice | None:
     """The patient of an id, if this user may open that record."""
     if user.fhir_user.startswith("Practitioner/"):
-        return await _read(server, id, picker_caller(server, user))
+        return await _read(server, id, await picker_caller(server, user))
     mine = await own(server, user)
     return mine if mine is not None and mine.id == id else None
 
@@ -65,7 +65,7 @@ async def found(server: Server, user: User, name: str, born: str) -> tuple[list[
 
     Raises FhirError 400 for a date that is none, PermissionError for a user who does not pick.
     """
-    caller = picker_caller(server, user)
+    caller = await picker_caller(server, user)
     pairs = [("name", _SPECIAL.sub(r"\\\1", word)) for word in name.split()[:5]]
     pairs += [("birthdate", born)] if born else []
     pairs.append(("_sort", "family"))

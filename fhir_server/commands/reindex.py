@@ -5,6 +5,7 @@ import asyncio
 import time
 
 from fhir_server.access import OPERATOR
+from fhir_server.access.renewal import rule_all
 from fhir_server.app import open_server
 from fhir_server.operations.reindex import reindexed
 from fhir_server.settings import Settings
@@ -25,6 +26,8 @@ async def _reindex(args: argparse.Namespace, settings: Settings) -> int:
                 raise ValueError(f"There is no resource type {type!r} in FHIR R4.")
 
         report = await reindexed(server, OPERATOR, tuple(args.type))
+        if not args.type:
+            await rule_all(server)
         for url, error in report.refused.items():
             print(f"{url} is not searched: {error}")
         return report.count

@@ -13,6 +13,8 @@ COMMON = ("_id", "_lastUpdated", "_profile", "_security", "_source", "_tag")  # 
 NONE: Mapping[str, str] = {}
 # Who saw what stays as it was written, for everyone. https://hl7.org/fhir/R4/auditevent.html
 IMMUTABLE = frozenset({"AuditEvent"})
+# What a person denied stays denied until they say otherwise: a Consent ends by a newer one, or by its status.
+LASTING = frozenset({"Consent"})
 CHANGES = frozenset({"update", "patch", "delete"})
 SYSTEM = ("transaction", "batch", "search-system", "history-system")
 
@@ -101,18 +103,22 @@ def _resource(
     revincludes: list[str],
     operations: Sequence[Claim],
 ) -> Any:
-    fixed = type in IMMUTABLE
+    fixed, lasting = type in IMMUTABLE, type in IMMUTABLE | LASTING
     found = {
         "type": type,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type}",
-        "interaction": [one for one in interactions if not (fixed and one["code"] in CHANGES)],
+        "interaction": [
+            one
+            for one in interactions
+            if not (fixed and one["code"] in CHANGES) and not (lasting and one["code"] == "delete")
+        ],
         "versioning": "versioned",
         "readHistory": True,
         "updateCreate": not fixed,
         "conditionalCreate": True,
         "conditionalRead": "full-support",
         "conditionalUpdate": not fixed,
-        "conditionalDelete": "not-supported" if fixed else "single",
+        "conditionalDelete": "not-supported" if lasting else "single",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": [
             f"{type}:{param.code}" for param in _searchable(definitions, type) if param.kind == "reference"

@@ -18,7 +18,7 @@ async def create(server: Server, caller: Caller, ask: Ask) -> Answer:
     await require_profiles(server, (resource,))
     id, now = server.new_id(), server.clock()
     made = draft(server, resource, id)
-    return await transact(server.store, caller, lambda tx: apply(tx, made, id, now, condition))
+    return await transact(server, caller, lambda tx: apply(tx, made, id, now, condition))
 
 
 async def apply(tx: Tx, made: Draft, id: str, now: int, condition: Query | None = None) -> Answer:

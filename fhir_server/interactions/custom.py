@@ -57,10 +57,12 @@ async def rewired(server: Server) -> Server:
         if type in custom.searched.get(param.url, ()) and param.url in custom.indexed
     ]
     definitions = extended(standard, added)
+    index = indexer(indexed, server.settings.base)
     return replace(
         server,
         definitions=definitions,
-        index=indexer(indexed, server.settings.base),
+        index=index,
+        consents=replace(server.consents, index=index),
         capabilities=server.describe(definitions),
         custom=version,
     )

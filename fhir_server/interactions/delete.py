@@ -12,7 +12,7 @@ from fhir_server.store.seam import Change, Tx
 async def delete(server: Server, caller: Caller, ask: Ask) -> Answer:
     """204, also if it is deleted already or never was; FhirError 412 for a stale If-Match."""
     now = server.clock()
-    return await transact(server.store, caller, lambda tx: apply(tx, caller, ask, now))
+    return await transact(server, caller, lambda tx: apply(tx, caller, ask, now))
 
 
 async def conditional_delete(server: Server, caller: Caller, ask: Ask) -> Answer:
@@ -25,7 +25,7 @@ async def conditional_delete(server: Server, caller: Caller, ask: Ask) -> Answer
             return Answer(204)
         return await apply(tx, caller, Ask(type=ask.type, id=match.id, if_match=ask.if_match), now)
 
-    return await transact(server.store, caller, work)
+    return await transact(server, caller, work)
 
 
 async def apply(tx: Tx, caller: Caller, ask: Ask, now: int) -> Answer:

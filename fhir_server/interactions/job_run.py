@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fhir_server.access import OPERATOR, Caller
+from fhir_server.access.asking import caller_for
 from fhir_server.access.grant import Grant
-from fhir_server.access.rights import caller_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError, operation_outcome, refuse
 from fhir_server.interactions.ask import Ask
@@ -160,7 +160,7 @@ async def _performed(server: Server, caller: Caller | None, lease: Lease, shapes
     if job.began:
         return _cut_short(job)
     if caller is None:
-        caller = OPERATOR if job.caller == OPERATOR.id else caller_of(server.definitions, job.grant or NOBODY)
+        caller = OPERATOR if job.caller == OPERATOR.id else await caller_for(server, job.grant or NOBODY)
     async with server.admission.room(job.size, patience=None):
         body = await read_pieces(server, f"job/{id}/request", job.pieces)
         if body is None:

@@ -12,6 +12,12 @@ def immutable(type: str) -> FhirError:
     return refuse(405, "not-supported", text, Allow="GET, POST")
 
 
+def lasting(type: str) -> FhirError:
+    """The 405 of a type whose resources are not deleted."""
+    text = f"No {type} is deleted: what it says ends by a newer one, or by the status inactive."
+    return refuse(405, "not-supported", text, Allow="GET, POST, PUT, PATCH")
+
+
 def require(caller: Caller, type: str, letters: str) -> None:
     """Raise FhirError 403 unless each letter is permitted on some resource of `type` ("": of any type)."""
     if caller.free:

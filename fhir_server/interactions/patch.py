@@ -25,7 +25,7 @@ async def patch(server: Server, caller: Caller, ask: Ask) -> Answer:
         require_match(ask.if_match, seen)
         made = patched(server, seen, ask)
     ready = (seen, made)
-    return await transact(server.store, caller, lambda tx: apply(tx, server, caller, ask, now, ready))
+    return await transact(server, caller, lambda tx: apply(tx, server, caller, ask, now, ready))
 
 
 async def conditional_patch(server: Server, caller: Caller, ask: Ask) -> Answer:
@@ -39,7 +39,7 @@ async def conditional_patch(server: Server, caller: Caller, ask: Ask) -> Answer:
         only = Ask(type=ask.type, id=match.id, patch=ask.patch, if_match=ask.if_match)
         return await apply(tx, server, caller, only, now)
 
-    return await transact(server.store, caller, work)
+    return await transact(server, caller, work)
 
 
 async def apply(

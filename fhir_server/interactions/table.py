@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from fhir_server.access import Caller
-from fhir_server.fhir.capability import IMMUTABLE
+from fhir_server.fhir.capability import IMMUTABLE, LASTING
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import conditional_delete, delete
 from fhir_server.interactions.history import history
-from fhir_server.interactions.may import immutable, require
+from fhir_server.interactions.may import immutable, lasting, require
 from fhir_server.interactions.patch import conditional_patch, patch
 from fhir_server.interactions.profiles import judging
 from fhir_server.interactions.read import read
@@ -47,6 +47,8 @@ class Interaction(NamedTuple):
         restores = self.name == "update" and caller.free
         if ask.type in IMMUTABLE and self.needs in ("u", "d") and not restores:
             raise immutable(ask.type)
+        if ask.type in LASTING and self.needs == "d":
+            raise lasting(ask.type)
         conditional = ask.if_none_exist is not None or (self.needs in ("u", "d") and not ask.id)
         require(caller, ask.type, self.needs + "s" if conditional else self.needs)
 

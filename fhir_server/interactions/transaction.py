@@ -86,7 +86,7 @@ async def transaction(
             await also(tx, told)
         return answers, told
 
-    answers, told = await judging(lambda: transact(server.store, caller, work), server)
+    answers, told = await judging(lambda: transact(server, caller, work), server)
     for entry in plan.entries:  # versions and histories are read as they are afterwards
         if entry.number not in answers:
             answers[entry.number] = await entry.row.perform(server, caller, entry.ask)

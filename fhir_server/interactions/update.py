@@ -23,7 +23,7 @@ async def update(server: Server, caller: Caller, ask: Ask) -> Answer:
     require_id(resource, ask.id)
     await require_profiles(server, (resource,))
     made, now = draft(server, resource, ask.id), server.clock()
-    return await transact(server.store, caller, lambda tx: apply(tx, caller, made, ask.id, now, ask))
+    return await transact(server, caller, lambda tx: apply(tx, caller, made, ask.id, now, ask))
 
 
 async def conditional_update(server: Server, caller: Caller, ask: Ask) -> Answer:
@@ -45,7 +45,7 @@ async def conditional_update(server: Server, caller: Caller, ask: Ask) -> Answer
             await require_free(tx, caller, ask.type, id)
         return await apply(tx, caller, again, id, now, ask, ours=match is None and "id" not in resource)
 
-    return await transact(server.store, caller, work)
+    return await transact(server, caller, work)
 
 
 async def require_free(tx: Tx, caller: Caller, type: str, id: str) -> None:

@@ -7,6 +7,7 @@ looked at for itself; only its own index entries are computed anew, what it refe
 from collections.abc import Sequence
 
 from fhir_server.access import Caller, permitted
+from fhir_server.access.policy import rule_today
 from fhir_server.fhir import codec
 from fhir_server.search.predicate import (
     EVERYTHING,
@@ -35,10 +36,12 @@ async def visible_versions(server: Server, caller: Caller, rows: Sequence[Stored
 
 async def was_visible(server: Server, caller: Caller, row: Stored, letter: str) -> bool:
     """Whether this version itself lies within the caller's rights; a deletion says nothing, so it does."""
-    permit = permitted(caller, (row.type,), letter)
-    if permit == EVERYTHING or row.deleted:
+    if row.deleted or permitted(caller, (row.type,), letter) == EVERYTHING:
         return True
-    return await _holds(server, permit, Indexed(row.type, row.id, row.updated, server.index(codec.decode(row.body))))
+    ruling = await rule_today(server.store, server.consents, row.type, row.id, row.body)
+    entries = server.index(codec.decode(row.body))
+    permit = permitted(caller, (row.type,), letter)  # the rule may have been one that nobody had asked about
+    return await _holds(server, permit, Indexed(row.type, row.id, row.updated, entries, *ruling))
 
 
 async def _holds(server: Server, where: Predicate, row: Indexed) -> bool:

@@ -10,10 +10,9 @@ from fhir_server.matching.evaluate import evaluate_study, fails
 from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.facts import Facts, facts_of
 from fhir_server.matching.genes import genes_of
-from fhir_server.matching.records import Held, Versioned, held, medications, of_patients, records
+from fhir_server.matching.records import ASKED, Held, Versioned, held, medications, of_patients, records
 from fhir_server.server import Server
 
-PURPOSE = "CLINTRCH"
 _NOTHING = Held()
 _STATUS = {"met": "candidate", "unknown": "potential-candidate", "not-met": "ineligible"}
 
@@ -45,7 +44,12 @@ async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> li
     ids = [patient["id"] for patient, _ in people]
     consents = await of_patients(server, ("Consent",), ids)
     subjects = await of_patients(server, ("ResearchSubject",), ids)
-    decisions = {id: permits([consent for consent, _ in consents.get(id, ())], PURPOSE, now) for id in ids}
+    decisions = {
+        patient["id"]: permits(
+            [consent for consent, _ in consents.get(patient["id"], ())], patient, ASKED, now, server.settings.adult_age
+        )
+        for patient, _ in people
+    }
     alive = [patient["id"] for patient, _ in people if not _deceased(patient)]
     found = await records(server, [id for id in alive if decisions[id].permit])
     stored = await medications(server, found)
@@ -80,8 +84,9 @@ class _Person(NamedTuple):
 
     def deciding(self) -> tuple[str, ...]:
         """The Consents that decided, as versioned references."""
-        deciding = {consent["id"] for consent in self.decision.consents}
-        return tuple(f"Consent/{c['id']}/_history/{version}" for c, version in self.consents if c["id"] in deciding)
+        deciding = {found.consent for found in self.decision.by}
+        named = ((f"Consent/{consent['id']}", version) for consent, version in self.consents)
+        return tuple(f"{reference}/_history/{version}" for reference, version in named if reference in deciding)
 
 
 def _case(server: Server, scope: Scope, person: _Person, now: int) -> Case:

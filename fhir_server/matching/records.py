@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from fhir_server.access.consent import Request
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
@@ -14,6 +15,8 @@ from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Or, Param, Pre
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
 
+# The matcher asks for no study in particular; "-" is none that a consent could name.
+ASKED = Request("CLINTRCH", actions=frozenset({"access", "use"}), study="-")
 BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
@@ -106,10 +109,12 @@ def of_patient(type: str, id: str) -> Predicate:
 
 
 async def records(server: Server, ids: Iterable[str]) -> Grouped:
-    """Everything that facts are made of, by patient."""
+    """Everything that facts are made of, by patient, as far as consent permits the matcher to see it."""
     ids = tuple(ids)
-    found = await of_patients(server, _CLINICAL, ids)
-    for id, observations in (await of_patients(server, ("Observation",), ids, _OBSERVED)).items():
+    await server.consents.rules.fresh(server.store)
+    seen = server.consents.rules.allowed(ASKED).at(server.clock())
+    found = await of_patients(server, _CLINICAL, ids, seen)
+    for id, observations in (await of_patients(server, ("Observation",), ids, And((_OBSERVED, seen)))).items():
         found.setdefault(id, []).extend(observations)
     return found
 

@@ -1,5 +1,6 @@
 """Write a judged patient's candidates in one transaction, under the consent they were judged by."""
 
+from fhir_server.access import OPERATOR, transact
 from fhir_server.interactions.draft import Draft, change, draft
 from fhir_server.matching.candidates import Wanted, Write, writes
 from fhir_server.matching.explain import DEVICE, DEVICE_ID
@@ -28,7 +29,7 @@ async def settle(server: Server, case: Case) -> tuple[int, int]:
     if plan:
         await _require_device(server)
         drafts = [(draft(server, write.resource, write.resource["id"]), write) for write in plan]
-        await server.store.transact(lambda tx: _write(tx, case, drafts))
+        await transact(server, OPERATOR, lambda tx: _write(tx, case, drafts))
     return written, removed
 
 
@@ -62,4 +63,4 @@ async def _require_device(server: Server) -> None:
         if await tx.read("Device", DEVICE_ID) is None:
             await tx.write(change(made, DEVICE_ID, 1, now, "POST"))
 
-    await server.store.transact(work)
+    await transact(server, OPERATOR, work)

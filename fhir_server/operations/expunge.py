@@ -52,7 +52,7 @@ async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     versions, now = 0, server.clock()
     for at in range(0, len(keys), BATCH):
         batch = keys[at : at + BATCH]
-        versions += await transact(server.store, caller, lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
+        versions += await transact(server, caller, lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
     if not versions:
         raise not_found(ask.type, ask.id)
     said: list[dict[str, object]] = [

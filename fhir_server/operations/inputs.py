@@ -8,7 +8,7 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Ask
 
 Inputs = Mapping[str, Any]
-COMPLEX = ("resource", "Meta", "object")  # kinds that no query string can carry
+COMPLEX = ("resource", "Meta", "object", "part")  # kinds that no query string can carry
 
 
 def inputs(ask: Ask, known: Mapping[str, str]) -> Inputs:
@@ -56,9 +56,9 @@ def given(ask: Ask, known: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
         at = f"Parameters.parameter[{number}]"
         if not isinstance(one, dict) or not isinstance(one.get("name"), str):
             raise refuse(400, "structure", "A parameter is an object with a name.", at)
-        held = [value for key, value in one.items() if key == "resource" or key.startswith("value")]
+        held = [value for key, value in one.items() if key in ("resource", "part") or key.startswith("value")]
         if len(held) != 1:
-            raise refuse(400, "structure", f"Parameter {one['name'][:60]!r} needs one value[x] or resource.", at)
+            raise refuse(400, "structure", f"Parameter {one['name'][:60]!r} needs one value[x], resource or part.", at)
         yield one["name"], held[0], at
 
 
@@ -120,6 +120,16 @@ def _object(name: str, value: Any, at: str) -> dict[str, Any]:
     return value
 
 
+def _parts(name: str, value: Any, at: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise refuse(400, "value", f"{name} must be given in a Parameters resource, with parts.", at)
+    return value
+
+
+def _reference(name: str, value: Any, at: str) -> str:
+    return _text(name, value.get("reference") if isinstance(value, dict) else value, at)
+
+
 # What a parameter may be; a date becomes the range [low, high) in microseconds that it covers.
 KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "string": _text,
@@ -131,4 +141,6 @@ KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "Meta": _object,
     "object": _object,
     "offset": _offset,
+    "part": _parts,
+    "reference": _reference,
 }

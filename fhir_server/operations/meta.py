@@ -101,7 +101,7 @@ async def _changed(server: Server, caller: Caller, ask: Ask, given: Inputs, appl
         answer = await update.apply(tx, caller, made, ask.id, now, Ask())
         return answer.stored or before
 
-    stored = await transact(server.store, caller, work)
+    stored = await transact(server, caller, work)
     return Answer(200, returned(codec.decode(stored.body).get("meta", {})))
 
 

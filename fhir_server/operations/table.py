@@ -10,8 +10,13 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
 from fhir_server.operations import validate_code
+from fhir_server.operations.accesses import TAKES as ACCESSES
+from fhir_server.operations.accesses import accesses
+from fhir_server.operations.choices import TAKES as CHOOSE
+from fhir_server.operations.choices import choices, choose
 from fhir_server.operations.closure import TAKES as CLOSURE
 from fhir_server.operations.closure import closure
+from fhir_server.operations.consent import EXPLAIN, PREVIEW, explain, preview
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
 from fhir_server.operations.expand import TAKES as EXPAND
@@ -64,6 +69,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, "r", R4 + "Patient-everything"),
     Operation("lastn", ("type",), ("Observation",), lastn, LASTN, "s", R4 + "Observation-lastn"),
     Operation("match", ("type",), ("Patient",), match, MATCH, "s", R4 + "Patient-match"),
+    Operation("explain", ("type",), ("Consent",), explain, EXPLAIN, "r", OURS + "consent-explain"),
+    Operation("preview", ("type",), ("Consent",), preview, PREVIEW, "r", OURS + "consent-preview"),
+    Operation("choices", ("instance",), ("Patient",), choices, {}, "r", OURS + "choices"),
+    Operation("choose", ("instance",), ("Patient",), choose, CHOOSE, "r", OURS + "choose", affects=True),
+    Operation("accesses", ("instance",), ("Patient",), accesses, ACCESSES, "r", OURS + "accesses"),
     Operation("validate", ("type", "instance"), (), validate, VALIDATE, "", R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, "r", R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),

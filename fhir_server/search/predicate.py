@@ -14,8 +14,9 @@ An entry is a tuple: its Param, then one value for each of `fields(param.kind)`,
     string     norm (folded: no case, no accents, single spaces), exact
     uri        uri
 A composite's kind joins those of its components with "$" (`token$quantity`) and its fields are numbered: `1.system`,
-`1.code`, `2.low`, ... Two kinds are columns of the resource rather than entries of it: `id` (field id) and `updated`
-(fields low and high, the same instant twice).
+`1.code`, `2.low`, ... Four kinds are columns of the resource rather than entries of it: `id` (field id), `updated`
+(fields low and high, the same instant twice), `rule` (the number of what its patients permit, access/rules.py) and
+`until` (the instant up to which that holds).
 
 The operators are `=`, `<`, `<=`, `>`, `>=` and, on text, `prefix`, `suffix` and `contains`. `in` is the only test of
 its Is and compares several fields at once with a tuple of tuples: `("system,code", "in", (("http://loinc.org", "8"),))`
@@ -48,10 +49,14 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "uri": ("uri",),
     "id": ("id",),
     "updated": ("low", "high"),
+    "rule": ("rule",),
+    "until": ("until",),
 }
 
 ID = Param("_id", "id")
 UPDATED = Param("_lastUpdated", "updated")
+RULE = Param("_rule", "rule")
+UNTIL = Param("_until", "until")
 
 
 @cache
@@ -150,12 +155,14 @@ class Sort(NamedTuple):
 
 
 class Indexed(NamedTuple):
-    """A resource as the oracle sees it: its identity, its instant of last change, its entries."""
+    """A resource as the oracle sees it: its identity, its instant of last change, its entries, its rule."""
 
     type: str
     id: str
     updated: int
     entries: tuple[Entry, ...]
+    rule: int = 0
+    until: int = 0
 
 
 World = Mapping[tuple[str, str], Indexed]  # (type, id) -> resource, deleted ones left out
@@ -192,6 +199,8 @@ def entries_of(row: Indexed, param: Param) -> Iterable[Entry]:
         return ((param, row.id),)
     if param.kind == "updated":
         return ((param, row.updated, row.updated),)
+    if param.kind in ("rule", "until"):
+        return ((param, row.rule if param.kind == "rule" else row.until),)
     return (entry for entry in row.entries if entry[0] == param)
 
 

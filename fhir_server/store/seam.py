@@ -15,7 +15,8 @@ Position = tuple[Any, ...]  # where a page ended: opaque to callers, JSON-able (
 
 
 class Stored(NamedTuple):
-    """One version of a resource. `body` is empty for a deletion; `method` is POST, PUT, PATCH or DELETE."""
+    """One version of a resource. `body` is empty for a deletion; `method` is POST, PUT, PATCH or DELETE; `rule` is the
+    resource's (see Ruling) where it was read as it is now, 0 where a version was asked for."""
 
     type: str
     id: str
@@ -23,6 +24,7 @@ class Stored(NamedTuple):
     updated: int
     method: str
     body: bytes
+    rule: int = 0
 
     @property
     def deleted(self) -> bool:
@@ -41,6 +43,19 @@ class Change(NamedTuple):
     method: str
     body: bytes
     entries: tuple[Entry, ...]
+    rule: int = 0
+    until: int = 0
+
+
+class Ruling(NamedTuple):
+    """What the patients of a resource permit: the number of a rule, good up to an instant.
+
+    Columns of the resource, not of its versions: they change without one."""
+
+    type: str
+    id: str
+    rule: int
+    until: int
 
 
 class Conflict(Exception):
@@ -97,6 +112,22 @@ class Tx(Protocol):
     async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
         """Remove resources (type, id) as if they had never been: all versions, index entries, and State that names
         them; returns how many versions. What stays is a tombstone of type, keyed hash, time and count."""
+        ...
+
+    async def rule(self, rulings: Sequence[Ruling]) -> None:
+        """Set the rule of resources; what does not exist is passed over."""
+        ...
+
+    async def share(self, keys: Sequence[str]) -> None:
+        """Hold to what was read under these keys until the commit, beside others who do."""
+        ...
+
+    async def own(self, keys: Sequence[str]) -> None:
+        """Hold the keys alone: of this transaction and one that shares or owns one of them, the later runs again."""
+        ...
+
+    async def get_state(self, key: str) -> tuple[bytes, int] | None:
+        """As Store.get_state, in the snapshot of the transaction."""
         ...
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:

@@ -15,8 +15,11 @@ from urllib.parse import urlencode
 import pytest
 
 from fhir_server.access import Caller, permitted
+from fhir_server.access.asking import caller_for
+from fhir_server.access.consent import RESOURCE_TYPES
 from fhir_server.access.grant import Grant
-from fhir_server.access.rights import caller_of
+from fhir_server.access.purposes import ACT_REASON
+from fhir_server.access.statements import FOREVER, SCOPE
 from fhir_server.fhir.codec import decode, encode
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.negotiate import Headers
@@ -76,6 +79,46 @@ def more() -> list[dict[str, Any]]:
         agent = {"who": {"reference": "Practitioner/practitioner1"}}
         made.append({"resourceType": "Provenance", "id": f"prov{n}", "recorded": "2024-01-01T00:00:00Z",
                      "target": targets, "agent": [agent]})  # fmt: skip
+    return [*made, *consents(random)]
+
+
+def consents(random: Random) -> list[dict[str, Any]]:
+    """What some of the patients say: permits and denials of everything that resources of these tests differ in."""
+    made: list[dict[str, Any]] = []
+    for n in range(40):
+        nested = [provision(random) for _ in range(random.choice([0, 1, 1, 2]))]
+        root = {"type": random.choice(["permit", "permit", "deny"]), **({"provision": nested} if nested else {})}
+        if random.random() < 0.5:
+            root["purpose"] = [{"system": ACT_REASON, "code": random.choice(["HRESCH", "CLINTRCH", "TREAT"])}]
+        scope = random.choice(["research", "research", "patient-privacy"])
+        made.append(
+            {
+                "resourceType": "Consent", "id": f"consent{n}",
+                "status": random.choice(["active", "active", "inactive"]),
+                "scope": {"coding": [{"system": SCOPE, "code": scope}]},
+                "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+                "patient": {"reference": f"Patient/patient{random.randrange(24)}"},
+                "dateTime": f"2024-01-{random.randrange(1, 28):02}",
+                "policy": [{"uri": f"https://example.org/policy{random.randrange(3)}"}],
+                "provision": root,
+            }
+        )  # fmt: skip
+    return made
+
+
+def provision(random: Random) -> dict[str, Any]:
+    made: dict[str, Any] = {"type": random.choice(["permit", "deny"])}
+    if random.random() < 0.4:
+        made["class"] = [{"system": RESOURCE_TYPES, "code": random.choice(["Observation", "Condition", "Patient"])}]
+    if random.random() < 0.3:
+        made["dataPeriod"] = {random.choice(["start", "end"]): random.choice(["2019", "2020-06", "2022-01-01"])}
+    if random.random() < 0.3:
+        made["code"] = [{"coding": [{"system": "http://loinc.org", "code": "8480-6"}]}]
+    if random.random() < 0.3:
+        role = {"coding": [{"code": "IRCP"}]}
+        made["actor"] = [{"role": role, "reference": {"reference": f"Organization/organization{random.randrange(3)}"}}]
+    if random.random() < 0.2:
+        made["data"] = [{"meaning": "related", "reference": {"reference": f"ResearchStudy/study{random.randrange(2)}"}}]
     return made
 
 
@@ -106,7 +149,7 @@ def grants(random: Random) -> Grant:
             ("user", f"Practitioner/practitioner{random.randrange(8)}", "", "", ""),
             ("user", f"Patient/patient{random.randrange(30)}", "", "", ""),
             ("user", f"RelatedPerson/kin{random.randrange(30)}", "", "", ""),
-            ("system", "", "", random.choice(["ehr", "researcher", "laboratory", ""]), ""),
+            ("system", "", "", random.choice(["ehr", "researcher", "researcher", "laboratory", ""]), ""),
             ("system", "", "", "study-team", f"study{random.randrange(2)}"),
         ]
     )
@@ -122,7 +165,12 @@ def grants(random: Random) -> Grant:
         if type == "Condition" and letters == "rs":
             query = random.choice(["", "?code=38341003"])
         scopes.append(f"{context}/{type}.{letters}{query}")
-    return Grant(client="c", scopes=tuple(scopes), user=user, patient=patient, role=role, study=study)
+    purposes = random.choice([(), (), ("HRESCH",), ("CLINTRCH",), ("TREAT", "HRESCH")]) if role != "ehr" else ()
+    actors = random.choice([(), ("Organization/organization1",), ("Organization/organization2",)])
+    return Grant(
+        client="c", scopes=tuple(scopes), user=user, patient=patient, role=role, study=study, purposes=purposes,
+        actors=actors,
+    )  # fmt: skip
 
 
 def requests(random: Random, generator: Generator) -> Call:
@@ -174,7 +222,9 @@ def requests_url(random: Random, generator: Generator) -> str:
 async def reduced(server: Server, caller: Caller) -> Side:
     """A store with only what the caller may see, and a caller who may see all of it."""
     rows = [row async for row in server.store.scan(Query((), EVERYTHING))]
-    indexed = [Indexed(row.type, row.id, row.updated, server.index(decode(row.body))) for row in rows]
+    indexed = [
+        Indexed(row.type, row.id, row.updated, server.index(decode(row.body)), row.rule, FOREVER) for row in rows
+    ]
     world = {(row.type, row.id): row for row in indexed}
     seen = {key for key, row in world.items() if matches(permitted(caller, (row.type,), "r"), row, world)}
     store = await open_store("sqlite:///:memory:")
@@ -182,7 +232,7 @@ async def reduced(server: Server, caller: Caller) -> Side:
 
     async def work(tx: Tx) -> None:
         for row in versions:
-            await tx.write(Change(*row, server.index(decode(row.body))))
+            await tx.write(Change(*row[:6], server.index(decode(row.body))))
 
     await store.transact(work)
 
@@ -240,7 +290,7 @@ def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
     statuses: dict[int, int] = {}
 
     async def one_caller() -> None:
-        caller = caller_of(full.definitions, grants(random))
+        caller = await caller_for(full, grants(random))
         whole, removed = side(full, caller), await reduced(full, caller)
         for _ in range(REQUESTS):
             call = requests(random, generator)

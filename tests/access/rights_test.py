@@ -215,7 +215,7 @@ def test_breaking_the_glass_opens_reading_only(desk: Desk) -> None:
     [
         ("ehr", {"eve", "ada", "bob"}, {"r1", "r2", "r3"}),
         ("laboratory", {"eve", "ada", "bob"}, {"r1", "r2", "r3"}),
-        ("study-team", set(), {"r1"}),
+        ("study-team", set(), set()),  # nobody permits it: tests/access/consent_http_test.py
         ("researcher", set(), set()),
     ],
 )

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from fhir_server.access import OPERATOR, transact
+from fhir_server.access.policy import Consents
+from fhir_server.access.rules import Rules
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.definitions import load as definitions
 from fhir_server.fhir.outcome import FhirError
@@ -43,6 +46,7 @@ class Clock:
 
 @pytest.fixture
 def server(store: Store) -> Server:
+    clock = Clock()
     return Server(
         settings=SETTINGS,
         definitions=definitions(),
@@ -50,8 +54,9 @@ def server(store: Store) -> Server:
         store=store,
         index=INDEX,
         validate=VALIDATE,
-        clock=Clock(),
+        clock=clock,
         new_id=lambda: "new",
+        consents=Consents(definitions(), TERMS, INDEX, clock, SETTINGS.adult_age, True, Rules()),
     )
 
 
@@ -65,7 +70,7 @@ async def put(server: Server, *resources: w.Resource) -> None:
             before = await tx.read(made.type, id)
             await tx.write(change(made, id, before.version + 1 if before else 1, now, "PUT"))
 
-    await server.store.transact(work)
+    await transact(server, OPERATOR, work)
 
 
 async def get(server: Server, type: str, id: str = ID) -> w.Resource | None:

@@ -170,6 +170,18 @@ def interactions_of_r4() -> dict[str, list[tuple[str, str]]]:
     }
 
 
+REVOKE = {"name": "revoke", "valueBoolean": True}
+CONSENT: dict[str, Any] = {
+    "resourceType": "Consent",
+    "status": "active",
+    "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]},
+    "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+    "dateTime": "2025-01-01",
+    "policy": [{"uri": "https://example.org/policy"}],
+    "provision": {"type": "permit"},
+}
+
+
 def test_every_operation_claimed_works(server: Client) -> None:
     patient, observation = SAMPLE["Patient"], SAMPLE["Observation"]
     id = server.create({"resourceType": "Patient", **patient})
@@ -191,6 +203,11 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "meta": [("GET", "$meta", None), ("GET", "Patient/$meta", None), ("GET", f"Patient/{id}/$meta", None)],
         "meta-add": [("POST", f"Patient/{id}/$meta-add", meta)],
         "meta-delete": [("POST", f"Patient/{id}/$meta-delete", meta)],
+        "choices": [("GET", f"Patient/{id}/$choices", None)],
+        "choose": [("POST", f"Patient/{id}/$choose", {"resourceType": "Parameters", "parameter": [REVOKE]})],
+        "accesses": [("GET", f"Patient/{id}/$accesses", None)],
+        "explain": [("GET", f"Consent/$explain?patient={id}", None)],
+        "preview": [("POST", "Consent/$preview", CONSENT | {"patient": {"reference": f"Patient/{id}"}})],
         "reindex": [("POST", "$reindex", None), ("POST", "Patient/$reindex", None)],
         "expunge": [("POST", f"Patient/{gone}/$expunge", None)],
         "lookup": [("GET", f"CodeSystem/$lookup?{lung}", None)],

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from fhir_server.search.predicate import (
     ID,
+    RULE,
+    UNTIL,
     UPDATED,
     And,
     Chain,
@@ -32,7 +34,7 @@ from fhir_server.search.predicate import (
     of_types,
 )
 from fhir_server.store import open_store
-from fhir_server.store.seam import Change, Query, Store, Tx
+from fhir_server.store.seam import Change, Query, Ruling, Store, Tx
 from fhir_server.store.sqlite import find
 from fhir_server.store.sqlite import where as compiling
 from tests.deep import deep
@@ -131,6 +133,8 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
     updated = st.one_of(
         spans(UPDATED, st.integers(0, 60)),
         st.lists(st.sampled_from(["Patient", "Observation", "Basic"]), max_size=2, unique=True).map(of_types),
+        st.lists(st.integers(0, 3), max_size=2).map(lambda ns: Is(RULE, (("rule", "in", tuple((n,) for n in ns)),))),
+        st.integers(0, 60).map(lambda n: Is(UNTIL, (("until", ">", n),))),
     )
     if type == "Patient":
         ids: st.SearchStrategy[Predicate] = st.one_of(
@@ -217,8 +221,11 @@ async def fill(store: Store) -> World:
     for number in range(70):
         type, id = ("Patient", str(number)) if number < 10 else ("Observation", str(number - 10))
         entries = tuple(patient(random) if type == "Patient" else observation(random))
-        changes.append(Change(type, id, 1, number, "PUT", b"{}", entries))
-        world[type, id] = Indexed(type, id, number, entries)
+        changes.append(Change(type, id, 1, number, "PUT", b"{}", entries, number % 4, number))
+        world[type, id] = Indexed(type, id, number, entries, number % 4, number)
+    ruled = [Ruling("Observation", str(number), 3, 5) for number in range(10, 20)]
+    for type, id, rule, until in ruled:
+        world[type, id] = world[type, id]._replace(rule=rule, until=until)
     for id in ("3", "5"):
         changes.append(Change("Observation", id, 2, 80, "DELETE", b"", ()))
         del world["Observation", id]
@@ -226,6 +233,7 @@ async def fill(store: Store) -> World:
     async def work(tx: Tx) -> None:
         for change in changes:
             await tx.write(change)
+        await tx.rule([*ruled, Ruling("Observation", "none", 1, 1)])
 
     await store.transact(work)
     return world

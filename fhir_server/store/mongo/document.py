@@ -9,6 +9,7 @@ d q  dates, and numbers and quantities: {p: packed text fields, lo, hi}
 s z  sort keys: lowest value of each parameter, and the highest where it differs
 when the highest `date`, for the newest-first index; -infinity when there is none, so that it comes last
 x    whole keys of those that were cut in `k`
+rule until   what its patients permit, and up to which instant that holds; absent from versions
 """
 
 import os
@@ -29,7 +30,7 @@ MOST_PAIRS = 64  # a resource with more pins times codes than this has the pair 
 EVERY = "*"
 DATE = Param("date", "date")
 
-COLUMNS = {"_id": 0, "r": 1, "i": 1, "v": 1, "u": 1, "m": 1, "b": 1, "large": 1}
+COLUMNS = {"_id": 0, "r": 1, "i": 1, "v": 1, "u": 1, "m": 1, "b": 1, "large": 1, "rule": 1}
 
 
 def key_of(type: str, id: str) -> str:
@@ -39,7 +40,8 @@ def key_of(type: str, id: str) -> str:
 
 def stored(document: Document) -> Stored:
     """A document (of `resource` or `version`, with COLUMNS) as the value that leaves the store."""
-    return Stored(document["r"], document["i"], document["v"], document["u"], document["m"], document["b"])
+    rule = document.get("rule", 0)
+    return Stored(document["r"], document["i"], document["v"], document["u"], document["m"], document["b"], rule)
 
 
 def columns(change: Change) -> Document:

@@ -6,6 +6,7 @@ by chance merely wait for each other. A create without criteria takes no lock: i
  https://www.mongodb.com/docs/manual/core/transactions-production-consideration/
 """
 
+import random
 from collections.abc import Iterator
 from hashlib import blake2b
 
@@ -13,6 +14,7 @@ from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Predi
 from fhir_server.store.seam import Query
 
 BUCKETS = 1 << 16
+PLACES = 8  # of a shared lock: that many who share it seldom touch the same one, and who owns it touches them all
 TELLING = ("code", "id", "url", "norm", "exact", "uri")  # fields that name a value; systems and types are too common
 
 
@@ -23,7 +25,21 @@ def buckets(query: Query) -> list[int]:
     leaves = {leaf for type_ in query.types or ("",) for leaf in _leaves(type_, query.where)}
     if not leaves:
         leaves = set(query.types) or {""}
-    return sorted({int.from_bytes(blake2b(leaf.encode(), digest_size=4).digest(), "big") % BUCKETS for leaf in leaves})
+    return sorted(map(_bucket, leaves))
+
+
+def one_place(key: str) -> int:
+    """The bucket of one of those who share a lock."""
+    return _bucket(f"{key}\t{random.randrange(PLACES)}")
+
+
+def every_place(key: str) -> list[int]:
+    """The buckets of who owns a lock."""
+    return [_bucket(f"{key}\t{place}") for place in range(PLACES)]
+
+
+def _bucket(leaf: str) -> int:
+    return int.from_bytes(blake2b(leaf.encode(), digest_size=4).digest(), "big") % BUCKETS
 
 
 def _leaves(type_: str, where: Predicate) -> Iterator[str]:

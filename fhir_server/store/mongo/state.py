@@ -19,9 +19,11 @@ def _alive() -> Document:
     return {"$or": [{"expires": None}, {"expires": {"$gt": time.time_ns() // 1000}}]}
 
 
-async def get_state(database: Database, key: str) -> tuple[bytes, int] | None:
+async def get_state(
+    database: Database, key: str, session: AsyncClientSession | None = None
+) -> tuple[bytes, int] | None:
     """See seam.Store."""
-    row = await database.state.find_one({"_id": key, **_alive()})
+    row = await database.state.find_one({"_id": key, **_alive()}, session=session)
     return (row["value"], row["version"]) if row else None
 
 

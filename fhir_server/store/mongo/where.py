@@ -95,7 +95,7 @@ class Compiler:
                 return filter_ if len(kept) == len(self.types) else everything(of_types(kept), filter_)
 
     async def _is(self, param: Param, tests: tuple[Any, ...], sure: bool) -> Document:
-        if param.kind in ("id", "updated"):
+        if param.kind in ("id", "updated", "rule", "until"):
             return self._column(param, tests)
         shape = SHAPES[param]
         found = condition(shape, param.code, tests)
@@ -107,6 +107,10 @@ class Compiler:
     def _column(self, param: Param, tests: tuple[Any, ...]) -> Document:
         if param.kind == "updated":
             return everything(*({"u": {COMPARE[operator]: bounded(value)}} for _, operator, value in tests))
+        if param.kind == "rule":
+            return {"rule": {"$in": [rule for _, _, wanted in tests for (rule,) in wanted]}}
+        if param.kind == "until":
+            return {"until": {COMPARE[operator]: value for _, operator, value in tests}}
         parts: list[Document] = []
         for _, operator, value in tests:
             if operator == "in":

@@ -22,9 +22,9 @@ from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, Document, columns, index_fields, key_of, next_number
 from fhir_server.store.mongo.expunge import expunge
 from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, chunks, complete, overflow
-from fhir_server.store.mongo.lock import buckets, searched_types
+from fhir_server.store.mongo.lock import buckets, every_place, one_place, searched_types
 from fhir_server.store.mongo.orphan import end_orphans
-from fhir_server.store.seam import Busy, Change, Conflict, Page, Query, Stored, TooLarge
+from fhir_server.store.seam import Busy, Change, Conflict, Page, Query, Ruling, Stored, TooLarge
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class MongoTx:
         self._waiting: dict[str, tuple[int, Change]] = {}  # key -> (version in the database, last change)
         self._versions: list[Change] = []
         self._writes = self._bytes = 0
+        self._held: set[int] = set()  # locks that this transaction touched
 
     async def read(self, type: str, id: str) -> Stored | None:
         """See seam.Tx."""
@@ -59,8 +60,7 @@ class MongoTx:
         types = searched_types(query)
         if self._waiting and (not types or any(change.type in types for _, change in self._waiting.values())):
             await self.flush()
-        locks = [UpdateOne({"_id": bucket}, {"$inc": {"taken": 1}}, upsert=True) for bucket in buckets(query)]
-        await self._database.lock.bulk_write(locks, session=self._session)
+        await self._take(buckets(query))
         return await find.search(self._database, query, self._session)
 
     async def write(self, change: Change) -> Stored:
@@ -80,9 +80,39 @@ class MongoTx:
         base = self._waiting[key][0] if key in self._waiting else change.version - 1
         self._waiting[key] = (base, change)
         self._versions.append(change)
-        written = Stored(*change[:6])
+        written = Stored(*change[:6], change.rule)
         self._known[key] = written
         return written
+
+    async def rule(self, rulings: Sequence[Ruling]) -> None:
+        """See seam.Tx."""
+        await self.flush()
+        alike: dict[tuple[int, int], list[str]] = {}
+        for type, id, rule, until in rulings:
+            alike.setdefault((rule, until), []).append(key_of(type, id))
+            self._known.pop(key_of(type, id), None)
+        for (rule, until), keys in alike.items():
+            fields = {"rule": rule, "until": until}
+            await self._database.resource.update_many({"_id": {"$in": keys}}, {"$set": fields}, session=self._session)
+
+    async def share(self, keys: Sequence[str]) -> None:
+        """See seam.Tx."""
+        await self._take([one_place(key) for key in keys])
+
+    async def own(self, keys: Sequence[str]) -> None:
+        """See seam.Tx."""
+        await self._take([place for key in keys for place in every_place(key)])
+
+    async def _take(self, places: Sequence[int]) -> None:
+        fresh = sorted(set(places) - self._held)
+        self._held.update(fresh)
+        if fresh:
+            locks = [UpdateOne({"_id": place}, {"$inc": {"taken": 1}}, upsert=True) for place in fresh]
+            await self._database.lock.bulk_write(locks, session=self._session)
+
+    async def get_state(self, key: str) -> tuple[bytes, int] | None:
+        """See seam.Tx."""
+        return await state.get_state(self._database, key, self._session)
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """See seam.Tx."""
@@ -144,7 +174,7 @@ def _body(change: Change) -> Document:
 
 
 def _current(change: Change) -> Document:
-    fields = {**_body(change), **index_fields(change.entries)}
+    fields = {**_body(change), **index_fields(change.entries), "rule": change.rule, "until": change.until}
     if len(change.entries) > MOST_ENTRIES:  # the sort keys are of all entries, the arrays of the first
         first = index_fields(change.entries[:MOST_ENTRIES])
         fields |= {name: first[name] for name in INDEXED}
@@ -155,7 +185,7 @@ def _current(change: Change) -> Document:
 
 async def replace_entries(database: Database, row: Stored, entries: tuple[Entry, ...]) -> None:
     """Index one resource anew, overflow documents included, unless it was changed meanwhile."""
-    change = Change(*row, entries)
+    change = Change(*row[:6], entries)
     fields = _current(change)
     indexed = {name: fields[name] for name in (*INDEXED, "c", "s", "z", "when")}
     async with database.client.start_session() as session, await session.start_transaction():

@@ -297,8 +297,8 @@ def bodies(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[
     if not rows:
         return []
     sql = (
-        "SELECT v.version, v.updated, v.method, v.body FROM json_each(?) j CROSS JOIN version v ON v.seq=j.value "
-        "ORDER BY j.key"
+        "SELECT v.version, v.updated, v.method, v.body, r.rule FROM json_each(?) j CROSS JOIN version v "
+        "ON v.seq=j.value CROSS JOIN resource r ON r.rid=v.rid ORDER BY j.key"
     )
     found = connection.execute(sql, (json.dumps([row[1] for row in rows]),))
     return [Stored(row[2], row[3], *version) for row, version in zip(rows, found, strict=True)]

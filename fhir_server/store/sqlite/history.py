@@ -20,7 +20,7 @@ def read(
     allowed = _today(connection, hasher, where, type)
     on = "v.seq=r.seq" if version is None else "v.rid=r.rid AND v.version=?"
     sql = (
-        f"SELECT {COLUMNS} FROM resource r JOIN version v ON {on} "
+        f"SELECT {COLUMNS}, {'r.rule' if version is None else '0'} FROM resource r JOIN version v ON {on} "
         f"WHERE r.h=? AND r.type=? AND r.id=? AND {allowed.text}"
     )
     if version is not None and not 0 < version < 2**63:

@@ -14,7 +14,7 @@ from fhir_server.store.sqlite.rows import Hasher, is_long, row
 from fhir_server.store.sqlite.where import HOME
 
 COLUMNS: Mapping[str, int] = {
-    "version": 7, "resource": 10, "key": 3, "link": 3, "span": 10, "text": 6, "timeline": 5,
+    "version": 7, "resource": 12, "key": 3, "link": 3, "span": 10, "text": 6, "timeline": 5,
 }  # fmt: skip
 # A statement with many rows runs without the interpreter lock for all of them: other requests go on meanwhile.
 SIZES = (256, 16)

@@ -7,6 +7,7 @@ ends of date spans under each patient of the resource, which is the one order th
 
 `resource.plain` holds the codes of tokens and the targets of references as JSON, `{"status": ["final\\x01..."]}`: the
 rare questions that hashes cannot answer (presence, sorting by a code, a system without a code).
+`resource.rule` and `until` say what its patients permit (0: not known yet, so nothing).
 `resource.keys` lists the index rows of the resource (msgpack), so that an update can take them away.
 """
 
@@ -17,14 +18,15 @@ from pathlib import Path
 from fhir_server.store.seam import StoreError
 from fhir_server.store.sqlite import terms
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x46484952  # "FHIR"
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE resource (
   rid INTEGER PRIMARY KEY, h INTEGER NOT NULL UNIQUE, type TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
-  updated INTEGER NOT NULL, seq INTEGER NOT NULL, deleted INTEGER NOT NULL, plain TEXT NOT NULL, keys BLOB NOT NULL);
+  updated INTEGER NOT NULL, seq INTEGER NOT NULL, deleted INTEGER NOT NULL, plain TEXT NOT NULL, keys BLOB NOT NULL,
+  rule INTEGER NOT NULL DEFAULT 0, until INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX resource_type ON resource (type, rid) WHERE deleted = 0;
 CREATE INDEX resource_updated ON resource (type, updated, rid) WHERE deleted = 0;
 CREATE TABLE version (
@@ -97,6 +99,10 @@ def prepare(path: Path) -> bytes:
                 f"{path} was written by a newer version of this server (schema {found}; we know {SCHEMA_VERSION}). "
                 "Upgrade the server, or choose another --store."
             )
+        elif found < SCHEMA_VERSION:  # 1: before consent; `fhir-server reindex` gives every resource its rule
+            for column in ("rule", "until"):
+                fresh.execute(f"ALTER TABLE resource ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+            fresh.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         for statement in terms.TABLES:  # later than schema 1, and no part of what its readers know
             fresh.execute(statement)
         fresh.execute("COMMIT")

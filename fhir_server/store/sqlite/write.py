@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import Entry
-from fhir_server.store.seam import Change, Conflict, Page, Query, Stored
+from fhir_server.store.seam import Change, Conflict, Page, Query, Ruling, Stored
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.expunge import expunge, forget
 from fhir_server.store.sqlite.index import COLUMNS, Rows, index_rows, insert, unindex
 from fhir_server.store.sqlite.rows import Hasher
 
 CURRENT = (
-    "SELECT r.type, r.id, v.version, v.updated, v.method, v.body, r.rid, r.keys FROM resource r "
+    "SELECT r.type, r.id, v.version, v.updated, v.method, v.body, r.rule, r.rid, r.keys FROM resource r "
     "JOIN version v ON v.seq=r.seq WHERE r.h=?"
 )
 POINT = CURRENT.replace(", r.rid, r.keys", "")
@@ -64,7 +64,7 @@ class Batch:
             return None
         if (found[0], found[1]) != (type, id):
             raise Conflict(f"{type}/{id} cannot be stored under this id: choose another one.")
-        return Known(Stored(*found[:6]), found[6], found[7], False)
+        return Known(Stored(*found[:7]), found[7], found[8], False)
 
     def write(self, change: Change) -> Stored:
         """Raises Conflict unless the change follows the current version."""
@@ -90,9 +90,9 @@ class Batch:
         )
         self._rows["resource"].append(
             (rid, h, change.type, change.id, change.version, change.updated, self._seq, change.method == "DELETE",
-             made.plain, made.keys)
+             made.plain, made.keys, change.rule, change.until)
         )  # fmt: skip
-        stored = Stored(change.type, change.id, change.version, change.updated, change.method, change.body)
+        stored = Stored(*change[:6], change.rule)
         self._undo.append((h, self._known.get(h)))
         self._known[h] = Known(stored, rid, made.keys, True)
         return stored
@@ -121,6 +121,15 @@ class Batch:
             insert(self.connection, table, rows)
         sql = "UPDATE resource SET keys=?, plain=? WHERE rid=?"
         self.connection.execute(sql, (made.keys, made.plain, now.rid))
+
+    def rule(self, rulings: Sequence[Ruling]) -> None:
+        """Set the rule of resources."""
+        self.flush()
+        rows = [(rule, until, self.hasher.resource(type, id)) for type, id, rule, until in rulings]
+        self.connection.executemany("UPDATE resource SET rule=?, until=? WHERE h=?", rows)
+        for _, _, h in rows:  # what is known of it is asked anew
+            if h in self._known:
+                self._undo.append((h, self._known.pop(h)))
 
     def expunge(self, type: str, id: str, now: int) -> int:
         """Remove a resource and its versions; returns how many."""
@@ -192,6 +201,20 @@ class SqliteTx:
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """In the savepoint of this work."""
         return history.put_state(self.batch.connection, key, value, version, expires)
+
+    async def get_state(self, key: str) -> tuple[bytes, int] | None:
+        """Its own writes included."""
+        return history.get_state(self.batch.connection, key)
+
+    async def rule(self, rulings: Sequence[Ruling]) -> None:
+        """See seam.Tx."""
+        self.batch.rule(rulings)
+
+    async def share(self, keys: Sequence[str]) -> None:
+        """Writers run one at a time."""
+
+    async def own(self, keys: Sequence[str]) -> None:
+        """Writers run one at a time."""
 
 
 def current(connection: sqlite3.Connection, hasher: Hasher, type: str, id: str) -> Stored | None:

@@ -1,0 +1,163 @@
+"""What a caller asks of consent: for which purpose, on whose behalf, for which study. docs/consent.md
+
+All of it comes from the grant, that is from the client's registration or the token's issuer. Of systems that hold a
+record themselves (EHR, laboratory, operator) nothing is asked unless they are registered for a purpose; nor of the
+patient, and who represents them.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from fhir_server.access.caller import Caller
+from fhir_server.access.consent import Request
+from fhir_server.access.grant import Grant
+from fhir_server.access.policy import UNRULED, Consents
+from fhir_server.access.rights import caller_of
+from fhir_server.access.rules import Rules
+from fhir_server.fhir import codec
+from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.definitions import Definitions
+from fhir_server.search.predicate import NOTHING, And, Chain, Is, Or, Param, Predicate
+from fhir_server.store.seam import Query, Store
+
+OF_ROLE = {"researcher": "HRESCH", "study-team": "CLINTRCH"}
+SECOND = 1_000_000
+MOST = 10_000  # callers remembered: their predicates are worth keeping while a token is used
+# How one belongs to another: a type, its reference to the one, its elements that name the other.
+MEMBERSHIPS = (
+    ("PractitionerRole", "practitioner", ("organization",)),
+    ("OrganizationAffiliation", "participating-organization", ("organization", "network")),
+    ("Group", "member", ()),
+    ("CareTeam", "participant", ()),
+)
+Judges = Callable[[], Predicate]  # what consent permits now
+
+_callers: dict[tuple[int, Grant], Caller] = {}
+
+
+class Site(Protocol):
+    """What it takes of the server."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def definitions(self) -> Definitions: ...
+
+    @property
+    def consents(self) -> Consents: ...
+
+
+async def caller_for(site: Site, grant: Grant, action: str = "access") -> Caller:
+    """The caller that a grant makes, held to what consent permits of an action (a code of consentaction) now."""
+    key = id(site.definitions), grant
+    caller = _callers.get(key)
+    if caller is None:
+        if len(_callers) >= MOST:
+            _callers.clear()
+        caller = _callers[key] = caller_of(site.definitions, grant)
+    consents = site.consents
+    if requests_of(grant, frozenset(), consents.treatment, action) is None:
+        return caller
+    await consents.rules.fresh(site.store)
+    requests = requests_of(grant, await actors_of(site, grant), consents.treatment, action)
+    return consented(caller, permitted_by(consents.rules, requests or (), consents.clock))
+
+
+async def actors_of(site: Site, grant: Grant) -> frozenset[str]:
+    """References to all that the caller is and belongs to, directly or not; what no rule names is not looked for."""
+    own = frozenset({*grant.actors, grant.user} - {""})
+    rules = site.consents.rules
+    if not own or not rules.names_groups:
+        return own
+    found = rules.belonging.get(own)
+    if found is None:
+        found = await _belonging(site.store, own)
+        rules.belonging.put(own, found, 1.0)  # seconds: a change of membership is in force that soon
+    return found
+
+
+async def _belonging(store: Store, own: Iterable[str]) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = list(own)
+    while waiting and len(found) < 1000:
+        one = waiting.pop()
+        if one in found:
+            continue
+        found.add(one)
+        kind, _, id = one.partition("/")
+        for type, code, elements in MEMBERSHIPS:
+            where = Is(Param(code, "reference"), (("type", "=", kind), ("id", "=", id)))
+            for row in (await store.search(Query((type,), where, count=500))).rows:
+                body = codec.decode(row.body)
+                if body.get("active", True) and body.get("status", "active") in ("active", "proposed"):
+                    waiting += [f"{type}/{row.id}", *_named(body, elements)]
+        if kind == "Organization":
+            stored = await store.read(kind, id, And(()))
+            waiting += _named(codec.decode(stored.body), ("partOf",)) if stored is not None and stored.body else []
+    return frozenset(found)
+
+
+def _named(body: Resource, elements: Iterable[str]) -> list[str]:
+    values = (body[name] for name in elements if name in body)
+    listed = (one for value in values for one in (value if isinstance(value, list) else [value]))
+    return [one["reference"] for one in listed if isinstance(one.get("reference"), str)]
+
+
+def requests_of(
+    grant: Grant, actors: frozenset[str], treatment: bool, action: str = "access"
+) -> tuple[Request, ...] | None:
+    """What consent is asked, once for each purpose: all must be permitted. None: nothing is asked."""
+    kind = grant.user.partition("/")[0]
+    if kind in ("Patient", "RelatedPerson"):
+        return None
+    if grant.emergency:
+        purposes: tuple[str, ...] = ("BTG",)
+    elif grant.purposes:
+        purposes = grant.purposes
+    elif not grant.user and not grant.patient and grant.role not in OF_ROLE:
+        return None
+    else:
+        purposes = (OF_ROLE.get(grant.role, "TREAT"),)
+    actions = frozenset({action})
+    return tuple(Request(purpose, actors, actions, grant.study, frozenset(), treatment) for purpose in purposes)
+
+
+def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[], int]) -> Judges:
+    """What consent permits, as a condition that is made anew every second: rules come to an end."""
+    made: dict[tuple[int, int], Predicate] = {}
+
+    def judge() -> Predicate:
+        now = clock() // SECOND * SECOND
+        found = made.get((now, rules.known))
+        if found is None:
+            made.clear()
+            parts = [rules.allowed(request).at(now) for request in requests]
+            found = made[now, rules.known] = parts[0] if len(parts) == 1 else And(tuple(parts))
+        return found
+
+    return judge
+
+
+def consented(caller: Caller, judge: Judges) -> Caller:
+    """The caller, for whom what no consent permits is not there. Creating is not held to it: so data come in."""
+    base = caller.permits
+
+    def permits(type: str, letter: str) -> Predicate:
+        permit = base(type, letter)
+        if letter == "c" or permit == NOTHING or type in UNRULED:
+            return permit
+        return _of_contexts(permit, judge()) if type == "Binary" else And((permit, judge()))
+
+    return replace(caller, permits=permits)
+
+
+def _of_contexts(permit: Predicate, allowed: Predicate) -> Predicate:
+    """A Binary is what its context is: consent is asked of that."""
+    match permit:
+        case Chain(param, type, inner):
+            return permit if type in UNRULED else Chain(param, type, And((inner, allowed)))
+        case Or(parts):
+            return Or(tuple(_of_contexts(part, allowed) for part in parts))
+    return NOTHING

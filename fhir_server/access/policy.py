@@ -1,0 +1,291 @@
+"""Every transaction gives what it writes its rule, and what a Consent is about a new one. decisions/0011-consent.md
+
+State `consent/policy/[id]` holds, for each Patient about whom there are Consents, what is needed to judge a resource:
+the Consents and who the person is (Patients joined by `link` are one person). It is written in the transaction that
+changes a Consent, which gives all resources of the person their new rule as well. So a revocation is in force from its
+commit on. Where time alone changes what Consents say, rows carry the instant up to which their rule holds; `Due` says
+whose rules are to be made anew then (access/renewal.py).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+
+from fhir_server.access.compartment import BESIDE, SHARED, references
+from fhir_server.access.consent import voters
+from fhir_server.access.facts import Facts
+from fhir_server.access.rules import DEFAULT_NUMBER, OPEN, UNKNOWN, Rule, Rules, rule_of
+from fhir_server.access.statements import FOREVER, Person, Statement, next_edge, person_of, statement_of
+from fhir_server.fhir import codec
+from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.definitions import Definitions
+from fhir_server.search.predicate import ID, Entry, Is, Of, Or, Param, Predicate
+from fhir_server.store.seam import Change, Query, Ruling, Store, Stored, Tx
+from fhir_server.terminology.codes import Terminology
+
+POLICY, DUE = "consent/policy/", "consent/due/"
+LINK = Param("link", "reference")
+MOST_PEOPLE = 20  # that one resource may be about; one about more is nobody's to see by consent
+MOST_LINKED = 100  # Patients that are one person
+CHUNK = 500
+# Rows that no consent decides about: nobody's, descriptions of cohorts, and the log of who looked (access/rights.py).
+UNRULED = SHARED | {"AuditEvent", "Group"}
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """All that is known of one person: their Patients, when they come of age, and their Consents as they were sent."""
+
+    ids: tuple[str, ...]
+    adult: int | None
+    consents: tuple[msgspec.Raw, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """What giving rules takes; part of the Server."""
+
+    definitions: Definitions
+    terminology: Terminology
+    index: Callable[[Resource], tuple[Entry, ...]]
+    clock: Callable[[], int]
+    adult_age: int
+    treatment: bool  # whether care is permitted where no Consent speaks of it
+    rules: Rules
+
+
+class Ruled:
+    """A Tx that gives every resource it writes its rule; `settle` is to be called when all is written."""
+
+    def __init__(self, tx: Tx, consents: Consents) -> None:
+        self._tx, self._consents = tx, consents
+        self._now = consents.clock()
+        self._policies: dict[str, bytes | None] = {}  # of Patients, as far as they were looked up
+        self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
+        self.read, self.search, self.rule = tx.read, tx.search, tx.rule
+        self.share, self.own = tx.share, tx.own
+        self.get_state, self.put_state = tx.get_state, tx.put_state
+
+    async def write(self, change: Change) -> Stored:
+        """As Tx.write, with the rule of the resource as its patients' Consents stand."""
+        if change.type == "Consent":
+            await self._touched(change)
+        if change.method == "DELETE" or change.type in UNRULED:
+            rule, until = (UNKNOWN, 0) if change.method == "DELETE" else (OPEN, FOREVER)
+        else:
+            patients = patients_of(self._consents.definitions, change.type, change.id, change.entries)
+            if change.type == "Patient":
+                linked = {entry[2] for entry in change.entries if entry[0] == LINK and entry[1] == "Patient"}
+                policy = await self._policy(change.id)
+                if linked or policy:  # those it was joined with as well
+                    self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
+            rule, until = await self._ruling(change.type, patients, lambda: codec.decode(change.body))
+        return await self._tx.write(change._replace(rule=rule, until=until))
+
+    async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
+        """As Tx.expunge; what expunged Consents said is forgotten."""
+        for type, id in resources:
+            if type == "Consent":
+                await self._touched(Change(type, id, 0, now, "DELETE", b"", ()))
+        return await self._tx.expunge(resources, now)
+
+    async def settle(self) -> None:
+        """Make the policies anew that were touched, and the rules of all that is about these persons."""
+        done: set[str] = set()
+        for id in sorted(self._stale):
+            if id not in done:
+                done |= await self.renew(id)
+
+    async def renew(self, id: str, always: bool = False) -> set[str]:
+        """Make a person's policy anew and, if it is another one or `always`, the rules of their resources.
+
+        Returns the ids of their Patients."""
+        patients = await self._joined(id)
+        ids = sorted(patients)
+        await self._tx.own([f"{POLICY}{one}" for one in ids])
+        person = person_of(filter(None, patients.values()), self._consents.adult_age)._replace(ids=tuple(ids))
+        found = await self._all(("Consent",), _about(self._consents.definitions, ("Consent",), ids))
+        value = msgspec.json.encode(Policy(person.ids, person.adult, tuple(msgspec.Raw(row.body) for row in found)))
+        before = [await self._tx.get_state(f"{POLICY}{one}") for one in ids]
+        same = (not found and not any(before)) or all(old is not None and old[0] == value for old in before)
+        if same and not always:
+            return set(ids)
+        for one, old in zip(ids, before, strict=True):
+            await self._tx.put_state(f"{POLICY}{one}", value, old[1] if old else 0)
+            self._policies[one] = value
+        until = next_edge(read_policy(value)[1], person, self._now)
+        if until < FOREVER:
+            await self._tx.put_state(f"{DUE}{until:020}/{ids[0]}", b"", 0)
+        await self._rerule(ids)
+        return set(ids)
+
+    async def _rerule(self, ids: list[str]) -> None:
+        types = person_types(self._consents.definitions)
+        where = _about(self._consents.definitions, types, ids)
+        mine = set(ids)
+        query: Query | None = Query(types, where, count=CHUNK)
+        while query is not None:
+            page = await self._tx.search(query)
+            await self._tx.rule([await self.anew(row, mine) for row in page.rows])
+            query = query._replace(after=page.next) if page.next is not None else None
+
+    async def anew(self, row: Stored, mine: Set[str] = frozenset()) -> Ruling:
+        """The rule that a resource has now; `mine`: Patients of whom it is known that they are one person."""
+        if row.type in UNRULED:
+            return Ruling(row.type, row.id, OPEN, FOREVER)
+        about = patients_in(row.body)
+        if row.type == "Patient" or not about <= mine:  # of those it names, some may be no subject of it
+            entries = self._consents.index(codec.decode(row.body))
+            about = patients_of(self._consents.definitions, row.type, row.id, entries)
+        return Ruling(row.type, row.id, *await self._ruling(row.type, about, lambda: codec.decode(row.body)))
+
+    async def _ruling(self, type: str, patients: Iterable[str], resource: Callable[[], Resource]) -> tuple[int, int]:
+        policies = [await self._policy(id) for id in patients]
+        rule, until = judged(self._consents, type, policies, resource, self._now)
+        return (rule if isinstance(rule, int) else await self._consents.rules.add(self._tx, rule)), until
+
+    async def _policy(self, id: str) -> bytes | None:
+        if id not in self._policies:
+            key = f"{POLICY}{id}"
+            await self._tx.share([key])
+            found = await self._tx.get_state(key)
+            self._policies[id] = found[0] if found else None
+        return self._policies[id]
+
+    async def _touched(self, change: Change) -> None:
+        """A Consent is written: whom it was about, and whom it is about now."""
+        for entry in change.entries:
+            if entry[0].kind == "reference" and entry[1] == "Patient":
+                self._stale.add(entry[2])
+        before = await self._tx.read(change.type, change.id) if change.version != 1 else None
+        if before is not None and before.body:
+            self._stale |= patients_in(before.body)
+
+    async def _joined(self, id: str) -> dict[str, Resource | None]:
+        """The Patients that are one person with this one, itself included; None for one that is not there."""
+        found: dict[str, Resource | None] = {}
+        waiting = [id]
+        while waiting and len(found) < MOST_LINKED:
+            one = waiting.pop()
+            if one in found:
+                continue
+            stored = await self._tx.read("Patient", one)
+            body = codec.decode(stored.body) if stored is not None and stored.body else None
+            found[one] = body
+            for link in (body or {}).get("link", ()):
+                named_there = link.get("other", {}).get("reference", "")
+                if named_there.startswith("Patient/"):
+                    waiting.append(named_there.split("/")[1])
+            where = Is(LINK, (("type", "=", "Patient"), ("id", "=", one)))
+            waiting += [row.id for row in (await self._tx.search(Query(("Patient",), where, count=CHUNK))).rows]
+        return found
+
+    async def _all(self, types: tuple[str, ...], where: Predicate) -> list[Stored]:
+        rows: list[Stored] = []
+        query: Query | None = Query(types, where, count=CHUNK)
+        while query is not None:
+            page = await self._tx.search(query)
+            rows += page.rows
+            query = query._replace(after=page.next) if page.next is not None else None
+        return rows
+
+
+def judged(
+    consents: Consents, type: str, policies: Iterable[bytes | None], resource: Callable[[], Resource], now: int
+) -> tuple[Rule | int, int]:
+    """The rule of a resource about patients with these policies (None: no Consents) and until when it holds.
+
+    A number where the rule is known by that. `resource` is called if it matters what it is.
+    """
+    distinct = {policy or b"" for policy in policies}
+    if not distinct:
+        return (OPEN, FOREVER) if type == "Device" else (UNKNOWN, 0)
+    if len(distinct) > MOST_PEOPLE:
+        return UNKNOWN, 0
+    if distinct == {b""}:
+        return DEFAULT_NUMBER, FOREVER
+    said = [read_policy(policy) for policy in distinct if policy]
+    silent = [()] if b"" in distinct else []
+    facts = Facts(resource(), consents.terminology)
+    people = [voters(statements, person, facts, now) for person, statements in said]
+    contact = None
+    if type == "Patient":
+        details = Facts(facts.resource, consents.terminology, "contact")
+        contact = [*(voters(statements, person, details, now) for person, statements in said), *silent]
+    until = min(next_edge(statements, person, now) for person, statements in said)
+    return rule_of([*people, *silent], contact), until
+
+
+async def rule_today(store: Store, consents: Consents, type: str, id: str, body: bytes) -> tuple[int, int]:
+    """The rule that a resource, or an old version of one, would have if it were written now."""
+    if type in UNRULED:
+        return OPEN, FOREVER
+    decoded = codec.decode(body)
+    patients = patients_of(consents.definitions, type, id, consents.index(decoded))
+    found = [await store.get_state(f"{POLICY}{one}") for one in patients]
+    rule, until = judged(consents, type, [one and one[0] for one in found], lambda: decoded, consents.clock())
+    return (rule if isinstance(rule, int) else consents.rules.learn(rule)), until
+
+
+@lru_cache(maxsize=10_000)
+def read_policy(value: bytes) -> tuple[Person, tuple[Statement, ...]]:
+    """A policy as the person and their statements."""
+    policy = msgspec.json.decode(value, type=Policy)
+    person = Person(policy.ids, policy.adult)
+    read = (statement_of(codec.decode(bytes(raw)), person) for raw in policy.consents)
+    return person, tuple(statement for statement in read if statement is not None)
+
+
+def patients_of(definitions: Definitions, type: str, id: str, entries: Iterable[Entry]) -> set[str]:
+    """The ids of the Patients that a resource is about: by the compartment and what compartment.py has beside it."""
+    params = _params(definitions, type)
+    found = {entry[2] for entry in entries if entry[0] in params and entry[1] == "Patient" and entry[2]}
+    return found | {id} if type == "Patient" else found
+
+
+def patients_in(body: bytes) -> set[str]:
+    """The ids of all Patients that a body refers to, in whatever element."""
+    return {one.decode() for one in _NAMED.findall(body)}
+
+
+_NAMED = re.compile(rb'"reference":"(?:[^"]*/)?Patient/([A-Za-z0-9\-.]{1,64})')
+_PARAMS: dict[tuple[int, str], frozenset[Param]] = {}
+
+
+def _params(definitions: Definitions, type: str) -> frozenset[Param]:
+    key = id(definitions), type
+    if key not in _PARAMS:
+        codes = BESIDE.get(type, definitions.compartments["Patient"].get(type, ()))
+        if type == "Device":
+            codes = ("patient",)
+        _PARAMS[key] = frozenset(
+            param for code in codes if code not in ("_id", "link") for param in references(definitions, type, code)
+        )
+    return _PARAMS[key]
+
+
+def person_types(definitions: Definitions) -> tuple[str, ...]:
+    """The types whose resources are about patients."""
+    found = {*definitions.compartments["Patient"], *BESIDE, "Device", "Patient"} - UNRULED
+    return tuple(sorted(found))
+
+
+def _about(definitions: Definitions, types: tuple[str, ...], ids: Sequence[str]) -> Predicate:
+    """Whatever of some types is about one of these Patients."""
+    alike: dict[frozenset[Param], list[str]] = {}
+    for type in types:
+        alike.setdefault(_params(definitions, type), []).append(type)
+    parts: list[Predicate] = []
+    targets = tuple(("Patient", id) for id in ids)
+    for params, members in alike.items():
+        links: tuple[Predicate, ...] = tuple(
+            Is(param, (("type", "=", "Patient"), ("id", "=", id))) for param in sorted(params) for _, id in targets
+        )
+        if "Patient" in members:
+            parts.append(Of(("Patient",), Or(tuple(Is(ID, (("id", "=", id),)) for id in ids))))
+            members = [one for one in members if one != "Patient"]
+        if links and members:
+            parts.append(Of(tuple(members), Or(links)))
+    return Or(tuple(parts))

@@ -1,0 +1,129 @@
+"""Patient/[id]/$accesses: who looked at a record, when, why, and which Consent permitted it. docs/consent.md"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from fhir_server.access import Caller, permitted, restrict
+from fhir_server.access.asking import OF_ROLE
+from fhir_server.access.consent import Request, decide, voters
+from fhir_server.access.facts import Facts
+from fhir_server.access.statements import person_of, statement_of
+from fhir_server.fhir import codec
+from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.dates import bounds
+from fhir_server.interactions.ask import Answer, Ask
+from fhir_server.interactions.may import require
+from fhir_server.interactions.visible import not_found
+from fhir_server.operations.inputs import Inputs
+from fhir_server.search.index import param_of
+from fhir_server.search.predicate import EVERYTHING, And, Is, Predicate, Sort
+from fhir_server.server import Server
+from fhir_server.store.seam import Query
+
+TAKES = {"date": "date", "own": "boolean", "_count": "count"}
+MOST = 200
+DATE = param_of("date", "date")
+
+
+class Past(NamedTuple):
+    """A version of a Consent and when it was written, µs."""
+
+    since: int
+    consent: Resource
+    version: int
+
+
+async def accesses(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answer:
+    """Parameters with an `access` for each AuditEvent about the patient, newest first, `own` ones only if asked for.
+
+    `date` bounds the time. Raises FhirError 404 for a patient whom the caller does not see.
+    """
+    require(caller, "AuditEvent", "s")
+    row = await server.store.read("Patient", ask.id, permitted(caller, ("Patient",), "r"))
+    if row is None or row.deleted:
+        raise not_found("Patient", ask.id)
+    about: list[Predicate] = [_of(ask.id)]
+    if "date" in given:
+        low, high = given["date"]
+        about.append(Is(DATE, (("low", ">=", low), ("low", "<", high))))
+    where = restrict(And(tuple(about)), caller, ("AuditEvent",), "s")
+    patient = codec.decode(row.body)
+    past = await _past(server, ask.id)
+    told: list[Resource] = []
+    most = min(given.get("_count", MOST), MOST)
+    query: Query | None = Query(("AuditEvent",), where, (Sort(DATE, True),), MOST)
+    while query is not None and len(told) < most:
+        page = await server.store.search(query)
+        for event in map(codec.decode, (one.body for one in page.rows)):
+            if given.get("own") or _user(event) != f"Patient/{ask.id}":
+                told.append({"name": "access", "part": list(_told(server, event, patient, past))})
+        query = query._replace(after=page.next) if page.next is not None else None
+    body = {"resourceType": "Parameters", **({"parameter": told[:most]} if told else {})}
+    return Answer(200, codec.encode(body))
+
+
+def _of(patient: str) -> Predicate:
+    return Is(param_of("patient", "reference"), (("type", "=", "Patient"), ("id", "=", patient)))
+
+
+async def _past(server: Server, patient: str) -> list[Past]:
+    """All versions of the patient's Consents; what the caller may see of them is told by reference only."""
+    found: list[Past] = []
+    async for row in server.store.scan(Query(("Consent",), _of(patient))):
+        after: Any = None
+        while True:
+            page = await server.store.history("Consent", row.id, EVERYTHING, None, after, 100)
+            found += [Past(one.updated, codec.decode(one.body), one.version) for one in page.rows if one.body]
+            after = page.next
+            if after is None:
+                break
+    return found
+
+
+def _told(server: Server, event: Resource, patient: Resource, past: Sequence[Past]) -> Iterator[Resource]:
+    client = event["agent"][0]
+    role = (client.get("role") or [{}])[0].get("text", "")
+    user = _user(event)
+    purposes = [c["code"] for one in event.get("purposeOfEvent", ()) for c in one.get("coding", ())]
+    yield {"name": "period", "valuePeriod": event.get("period", {"start": event["recorded"]})}
+    yield {"name": "count", "valueInteger": event["extension"][0]["valueInteger"]}
+    yield {"name": "client", "valueString": client["who"].get("identifier", {}).get("value", "unknown")}
+    if role:
+        yield {"name": "role", "valueString": role}
+    if user:
+        yield {"name": "user", "valueReference": {"reference": user}}
+    for code in purposes:
+        yield {"name": "purpose", "valueCode": code}
+    yield {"name": "interaction", "valueCode": event["subtype"][-1]["code"]}
+    yield {"name": "permitted", "valueBoolean": event["outcome"] == "0"}
+    if "outcomeDesc" in event:
+        yield {"name": "remark", "valueString": event["outcomeDesc"]}
+    for entity in event.get("entity", ()):
+        if "reference" in entity.get("what", {}) and entity["what"]["reference"] != f"Patient/{patient['id']}":
+            yield {"name": "resource", "valueReference": {"reference": entity["what"]["reference"]}}
+    if event["outcome"] == "0" and (role in OF_ROLE or purposes or user.startswith("Practitioner")):
+        asked = purposes or [OF_ROLE.get(role, "TREAT")]
+        for reference in _consents(server, asked, patient, past, bounds(event["recorded"])[0]):
+            yield {"name": "consent", "valueReference": {"reference": reference}}
+
+
+def _consents(server: Server, purposes: list[str], patient: Resource, past: Sequence[Past], at: int) -> list[str]:
+    """Versioned references to the Consents that permitted the purposes then."""
+    current: dict[str, Past] = {}
+    for one in sorted((one for one in past if one.since <= at), key=lambda one: (one.since, one.version)):
+        current[one.consent["id"]] = one
+    person = person_of([patient], server.consents.adult_age)
+    statements = [read for one in current.values() if (read := statement_of(one.consent, person)) is not None]
+    rule = voters(statements, person, Facts(patient, server.terminology), at)
+    found = {
+        f"{by.consent}/_history/{current[by.consent.partition('/')[2]].version}"
+        for purpose in purposes
+        for by in decide(rule, Request(purpose, actions=frozenset({"access", "use", "disclose"}), study="-")).by
+        if by.vote == "permit"
+    }
+    return sorted(found)
+
+
+def _user(event: Resource) -> str:
+    """The person who was signed in; "" for a program."""
+    return next((str(one["who"].get("reference", "")) for one in event["agent"][1:] if one.get("requestor")), "")
