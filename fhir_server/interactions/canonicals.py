@@ -23,6 +23,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 from fhir_server.terminology.system import System, imported, listed
 
+LOOK = 1.0  # seconds that imported versions are not looked up again: those they replace stay readable for longer
 KEPT = 600.0  # seconds that a code system made of a resource stays in memory: it is looked up by its version
 SNOMED, LOINC = "http://snomed.info/sct", "http://loinc.org"
 
@@ -63,10 +64,9 @@ class Canonicals:
         return found if found is not None and version in ("", found.get("version", "")) else None
 
     async def _system(self, url: str, version: str) -> System | None:
-        terms = self._server.store.terms
-        for edition in await terms.editions(url):
-            if version in ("", edition.version):
-                return imported(terms, edition)
+        for own_version, edition in await self._editions(url):
+            if version in ("", own_version):
+                return edition
         rows = await self._rows("CodeSystem", f"{url}|{version}" if version else url)
         pairs = [(codec.decode(row.body), row) for row in rows]
         held = [pair for pair in pairs if pair[0].get("concept")]
@@ -80,6 +80,18 @@ class Canonicals:
             return found
         system = _systems().get(url)
         return system if system is not None and version in ("", system.about.get("version", "")) else None
+
+    async def _editions(self, url: str) -> list[tuple[str, System]]:
+        """The versions that were imported. What there is is kept for a second, that there is nothing is not: a code
+        system that was imported answers at once."""
+        known = self._server.known.get(("editions", url))
+        if known is None:
+            terms = self._server.store.terms
+            known = [(edition.version, imported(terms, edition)) for edition in await terms.editions(url)]
+            if known:
+                self._server.known.put(("editions", url), known, LOOK)
+        found: list[tuple[str, System]] = known
+        return found
 
     async def _rows(self, type: str, url: str) -> list[Stored]:
         name, version = canonical(url)
