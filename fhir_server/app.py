@@ -67,7 +67,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         def describe(definitions: Definitions) -> bytes:
             return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
 
-        index, known = indexer(definitions, settings.base), terminology()
+        index, known, key = indexer(definitions, settings.base), terminology(), await shared_key(store)
         server = Server(
             settings=settings,
             definitions=definitions,
@@ -78,12 +78,20 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             clock=clock,
             new_id=new_id,
             consents=Consents(
-                definitions, known, index, clock, settings.adult_age, settings.treatment == "permit", Rules()
+                definitions,
+                known,
+                index,
+                clock,
+                settings.adult_age,
+                settings.treatment == "permit",
+                Rules(),
+                key,
+                settings.clinicians_by_organization,
             ),
             capabilities=describe(definitions),
             describe=describe,
             admission=Admission(settings.body_room, settings.body_queue),
-            page_key=await shared_key(store),
+            page_key=key,
         )
         yield await rewired(server)
     finally:

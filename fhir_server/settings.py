@@ -76,6 +76,10 @@ class Settings:
         "permit",
         "`permit`: care is allowed where no Consent of the patient speaks of it. `deny`: only where one permits it.",
     )
+    clinicians_by_organization: bool = _setting(
+        False,
+        "Whether clinicians see the patients of organizations for which they have an active PractitionerRole, too.",
+    )
     adult_age: int = _setting(18, "Years of age from which what a guardian permitted no longer counts.")
     audit: bool = _setting(
         True,

@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from fhir_server.access.caller import Caller
+from fhir_server.access.caller import Caller, Permits
 from fhir_server.access.consent import Request
 from fhir_server.access.grant import Grant
-from fhir_server.access.policy import UNRULED, Consents
+from fhir_server.access.limits import Partly, shower
+from fhir_server.access.policy import UNRULED, Consents, patients_of, person_types
+from fhir_server.access.pseudonyms import pseudonyms
 from fhir_server.access.rights import caller_of
-from fhir_server.access.rules import Rules
+from fhir_server.access.rules import Limits, Rules
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.predicate import NOTHING, And, Chain, Is, Or, Param, Predicate
-from fhir_server.store.seam import Query, Store
+from fhir_server.search.predicate import NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
+from fhir_server.store.seam import Query, Store, Stored
 
 OF_ROLE = {"researcher": "HRESCH", "study-team": "CLINTRCH"}
 SECOND = 1_000_000
@@ -33,7 +35,7 @@ MEMBERSHIPS = (
 )
 Judges = Callable[[], Predicate]  # what consent permits now
 
-_callers: dict[tuple[int, Grant], Caller] = {}
+_callers: dict[tuple[int, bool, Grant], Caller] = {}
 
 
 class Site(Protocol):
@@ -51,18 +53,48 @@ class Site(Protocol):
 
 async def caller_for(site: Site, grant: Grant, action: str = "access") -> Caller:
     """The caller that a grant makes, held to what consent permits of an action (a code of consentaction) now."""
-    key = id(site.definitions), grant
+    key = id(site.definitions), site.consents.by_organization, grant
     caller = _callers.get(key)
     if caller is None:
         if len(_callers) >= MOST:
             _callers.clear()
-        caller = _callers[key] = caller_of(site.definitions, grant)
+        caller = _callers[key] = caller_of(site.definitions, grant, site.consents.by_organization)
     consents = site.consents
     if requests_of(grant, frozenset(), consents.treatment, action) is None:
         return caller
     await consents.rules.fresh(site.store)
     requests = requests_of(grant, await actors_of(site, grant), consents.treatment, action)
-    return consented(caller, permitted_by(consents.rules, requests or (), consents.clock))
+    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock))
+    if requests is None or len(requests) != 1 or not consents.rules.allowed(requests[0]).limited:
+        return held
+    recipient = grant.study or min(grant.actors, default=f"client {grant.client}")
+    return replace(held, partly=_partly(site, caller, requests[0], recipient))
+
+
+def _partly(site: Site, caller: Caller, request: Request, recipient: str) -> Partly:
+    """What a caller may have in part, for one request of consent."""
+    consents, definitions, base = site.consents, site.definitions, caller.permits
+    limited = consents.rules.allowed(request).limited
+    now = consents.clock() // SECOND * SECOND
+
+    def permits_of(limits: Limits) -> Permits:
+        numbers = tuple((number,) for number, found in limited.items() if found == limits)
+        ruled = And((Is(RULE, (("rule", "in", numbers),)), Is(UNTIL, (("until", ">", now),))))
+
+        def permits(type: str, letter: str) -> Predicate:
+            permit = base(type, letter)
+            hidden = letter not in "rs" or type == "Binary" or type in UNRULED or permit == NOTHING
+            return NOTHING if hidden else And((permit, ruled))
+
+        return permits
+
+    def patient(row: Stored) -> str:
+        found = patients_of(definitions, row.type, row.id, consents.index(codec.decode(row.body)))
+        return min(found, default="")
+
+    names = pseudonyms(consents.secret, recipient)
+    show = shower(definitions, lambda: limited, names, patient, frozenset(person_types(definitions)), consents.clock)
+    return Partly({limits: permits_of(limits) for limits in dict.fromkeys(limited.values())}, show, names)
 
 
 async def actors_of(site: Site, grant: Grant) -> frozenset[str]:

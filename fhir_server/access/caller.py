@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_server.access.grant import Grant
+from fhir_server.access.limits import Partly
 from fhir_server.search.predicate import EVERYTHING, NOTHING, Predicate
+from fhir_server.store.seam import Stored
 
 Permits = Callable[[str, str], Predicate]  # (type, letter) -> which resources of the type; NOTHING: none at all
 
@@ -26,6 +28,11 @@ class Caller:
     grant: Grant | None = None
     operator: bool = False
     types: tuple[str, ...] = ()  # all there are: what a search over no type in particular looks at
+    partly: Partly | None = None  # what may be had in part, beside all that `permits` names
+
+    def shown(self, row: Stored) -> Stored:
+        """A resource as this caller may have it."""
+        return row if self.partly is None else self.partly.show(row)
 
     @property
     def free(self) -> bool:

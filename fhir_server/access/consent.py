@@ -60,7 +60,7 @@ class Voter(msgspec.Struct, frozen=True, array_like=True):
     privacy: bool
     deidentified: bool
     denies: bool
-    weak: bool  # a root denial without conditions: the frame around its permits, not a refusal of its own
+    weak: bool  # a root denial without conditions but time: the frame around its permits, not a refusal of its own
     roots: tuple[Node, ...]
     consent: str = ""  # its reference; not part of the rule
 
@@ -176,19 +176,21 @@ def _voter(statement: Statement, person: Person, facts: Facts, now: int) -> Vote
     root = statement.root
     if root is None:
         return None
-    denies = not statement.computable
+    denies = statement.fault != ""
     if not denies and statement.guardian:
         # What a guardian permitted ends when the child comes of age; what they denied stays.
         denies = person.adult is None or person.adult <= now
+    frame = root.get("type") == "deny" and root.keys() <= {"id", "type", "period", "provision"}
+    weak = frame and any(inner.get("type") == "permit" for inner in root.get("provision", ()))
     if denies:
         roots = tuple(_denials(root, "provision", 1, facts, now))
+        if weak and statement.research:
+            roots = tuple(node for node in roots if node.at != "provision")
     else:
         node = _node(root, "provision", 1, facts, now)
         roots = () if node is None else (node,)
     if not roots:
         return None
-    frame = root.get("type") == "deny" and root.keys() <= {"id", "type", "provision"}
-    weak = frame and any(inner.get("type") == "permit" for inner in root.get("provision", ()))
     return Voter(
         statement.research, statement.privacy, statement.deidentified, denies, weak, roots, statement.reference
     )

@@ -1,7 +1,7 @@
 """A caller's permit, AND-ed into a search wherever a resource is looked at. https://hl7.org/fhir/R4/security.html"""
 
 from fhir_server.access.caller import Caller
-from fhir_server.search.predicate import EVERYTHING, NOTHING, And, Chain, Has, Is, Not, Of, Or, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, And, Chain, Has, Is, Not, Of, Or, Predicate, Sort
 
 SEARCH, READ = "s", "r"
 
@@ -19,6 +19,23 @@ def restrict(where: Predicate, caller: Caller, types: tuple[str, ...], letter: s
     if permit == EVERYTHING:
         return inner
     return permit if inner == EVERYTHING else And((permit, inner))
+
+
+def shown(
+    where: Predicate, caller: Caller, types: tuple[str, ...], sort: tuple[Sort, ...] = (), letter: str = SEARCH
+) -> Predicate:
+    """As `restrict`, with the resources that the caller may have in part, where nothing is asked that they hide.
+
+    For readers that pass what they find through Caller.shown."""
+    whole = restrict(where, caller, types, letter)
+    if caller.partly is None:
+        return whole
+    parts = [whole]
+    for limits in caller.partly.findable(where, sort):
+        permits = caller.partly.permits[limits]
+        permit = Or(tuple(Of((type,), permits(type, letter)) for type in types or caller.types))
+        parts.append(And((permit, _inside(where, caller))))
+    return Or(tuple(parts)) if len(parts) > 1 else whole
 
 
 def permitted(caller: Caller, types: tuple[str, ...], letter: str) -> Predicate:

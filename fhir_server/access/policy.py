@@ -54,6 +54,8 @@ class Consents:
     adult_age: int
     treatment: bool  # whether care is permitted where no Consent speaks of it
     rules: Rules
+    secret: bytes = b""  # of the store: what pseudonyms are made from
+    by_organization: bool = False  # whether an organization's clinicians are tied to all its patients
 
 
 class Ruled:

@@ -13,7 +13,7 @@ from fhir_server.access.facts import OF_TYPE
 from fhir_server.access.grant import Grant
 from fhir_server.access.scopes import Scope, read_scope
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.index import SECURITY_CONTEXT
+from fhir_server.search.index import SECURITY_CONTEXT, param_of
 from fhir_server.search.parse import parse_search
 from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, And, Chain, Has, Is, Or, Predicate
 
@@ -36,15 +36,18 @@ OPEN = "planned,arrived,triaged,in-progress,onleave"
 PUT_FORWARD = "candidate,eligible,follow-up,in-screening,on-study,on-study-intervention,on-study-observation,potential-candidate,screening,off-study,completed"  # noqa: E501
 
 
-def caller_of(definitions: Definitions, grant: Grant) -> Caller:
-    """The caller that a grant makes. A scope whose context has no patient, user or role behind it permits nothing."""
+def caller_of(definitions: Definitions, grant: Grant, by_organization: bool = False) -> Caller:
+    """The caller that a grant makes. A scope whose context has no patient, user or role behind it permits nothing.
+
+    `by_organization`: clinicians are tied to all patients of the organizations that they have a role in.
+    """
     scopes = [scope for text in grant.scopes if (scope := read_scope(definitions, text)) is not None]
     known: dict[tuple[str, str], Predicate] = {}
 
     def permits(type: str, letter: str) -> Predicate:
         permit = known.get((type, letter))
         if permit is None:
-            permit = known[type, letter] = _permit(definitions, grant, scopes, type, letter)
+            permit = known[type, letter] = _permit(definitions, grant, scopes, type, letter, by_organization)
         return permit
 
     told = repr((sorted(grant.scopes), grant.user, grant.patient, grant.role, grant.study, grant.emergency))
@@ -61,7 +64,9 @@ def caller_of(definitions: Definitions, grant: Grant) -> Caller:
     )
 
 
-def _permit(definitions: Definitions, grant: Grant, scopes: list[Scope], type: str, letter: str) -> Predicate:
+def _permit(
+    definitions: Definitions, grant: Grant, scopes: list[Scope], type: str, letter: str, wide: bool
+) -> Predicate:
     found: dict[Predicate, None] = {}
     if (
         type == "Binary"
@@ -71,11 +76,11 @@ def _permit(definitions: Definitions, grant: Grant, scopes: list[Scope], type: s
         contexts = [
             one for one in CONTEXTS if (one, grant.role) != ("Patient", "researcher")
         ]  # says nothing of the content
-        permits = ((one, _permit(definitions, grant, scopes, one, letter)) for one in contexts)
+        permits = ((one, _permit(definitions, grant, scopes, one, letter, wide)) for one in contexts)
         found |= {Chain(SECURITY_CONTEXT, one, permit): None for one, permit in permits if permit != NOTHING}
     for scope in scopes:
         if letter in scope.letters and scope.type in ("*", type):
-            allowed = _context(definitions, grant, scope.context, type, letter)
+            allowed = _context(definitions, grant, scope.context, type, letter, wide)
             if scope.query and allowed != NOTHING:
                 allowed = And((allowed, _asked(definitions, type, scope.query)))
             found[allowed] = None
@@ -85,7 +90,7 @@ def _permit(definitions: Definitions, grant: Grant, scopes: list[Scope], type: s
     return next(iter(found)) if len(found) == 1 else Or(tuple(found))
 
 
-def _context(definitions: Definitions, grant: Grant, context: str, type: str, letter: str) -> Predicate:
+def _context(definitions: Definitions, grant: Grant, context: str, type: str, letter: str, wide: bool) -> Predicate:
     """What a scope's context covers, without its query."""
     if context == "patient" and grant.patient:
         return _own(definitions, grant.patient, type, letter)
@@ -93,7 +98,7 @@ def _context(definitions: Definitions, grant: Grant, context: str, type: str, le
         kind, _, id = grant.user.partition("/")
         if kind == "Patient":
             return _own(definitions, id, type, letter)
-        where = _patients(definitions, kind, grant.user, grant.emergency != "" and letter in "rs")
+        where = _patients(definitions, kind, grant.user, grant.emergency != "" and letter in "rs", wide)
         return _within(definitions, type, letter, where, of_those(where))
     if context == "system":
         if grant.role in TRUSTED:
@@ -124,10 +129,10 @@ def _within(definitions: Definitions, type: str, letter: str, themselves: Predic
     return belonging(definitions, type, themselves, of)
 
 
-def _patients(definitions: Definitions, kind: str, user: str, emergency: bool) -> Predicate:
+def _patients(definitions: Definitions, kind: str, user: str, emergency: bool, wide: bool) -> Predicate:
     """Which Patients a signed-in person is tied to: for a RelatedPerson the one they are related to; for a clinician
-    those of whom they are a general practitioner, on whose care team they are, or who have an open encounter with them;
-    in an emergency all."""
+    those of whom they are a general practitioner, on whose care team they are, or who have an open encounter with them,
+    and (`wide`) those of their organizations; in an emergency all."""
 
     def has(type: str, query: str) -> Predicate:
         where = _asked(definitions, type, query)
@@ -142,8 +147,15 @@ def _patients(definitions: Definitions, kind: str, user: str, emergency: bool) -
         return NOTHING
     if emergency:
         return EVERYTHING
+    role = Has(
+        "PractitionerRole",
+        param_of("organization", "reference"),
+        _asked(definitions, "PractitionerRole", f"practitioner={user}&active:not=false"),
+    )
+    managed = [Chain(param_of("organization", "reference"), "Organization", role)] if wide else []
     return Or(
         (
+            *managed,
             _asked(definitions, "Patient", f"general-practitioner={user}"),
             has("CareTeam", f"participant={user}&status={CARING}"),
             has("Encounter", f"participant={user}&status={OPEN}"),

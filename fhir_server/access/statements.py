@@ -5,8 +5,10 @@ https://hl7.org/fhir/R4/consent.html
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any, NamedTuple
 
+from fhir_server.access.purposes import lineage
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import DAY, bounds
 
@@ -15,6 +17,7 @@ POLICY = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 CATEGORY = "http://terminology.hl7.org/CodeSystem/consentcategorycodes"
 # Modifier extensions that are understood; with any other a Consent can only deny.
 UNDERSTOOD = frozenset({"https://participation.example/fhir/StructureDefinition/research-disease"})
+CLAUSES = "urn:oid:2.16.840.1.113883.3.1937.777.24.5.3"  # of the German Medical Informatics Initiative
 LONG_AGO = -(1 << 62)
 FOREVER = (1 << 63) - 1
 
@@ -27,7 +30,7 @@ class Person(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What matters of a Consent. `computable`: it may permit; otherwise its denials alone count."""
+    """What matters of a Consent. With a `fault` it cannot permit: its denials alone count."""
 
     reference: str
     line: tuple[Any, ...]  # of two statements of one line the newer holds
@@ -37,7 +40,7 @@ class Statement(NamedTuple):
     privacy: bool
     deidentified: bool
     guardian: bool
-    computable: bool
+    fault: str  # why it cannot permit
     root: Resource | None
 
 
@@ -59,14 +62,19 @@ def statement_of(consent: Resource, person: Person) -> Statement | None:
     categories = {code for concept in consent.get("category", ()) for code in _codes(concept, CATEGORY)}
     rules = _codes(consent.get("policyRule"), POLICY)
     if root is not None and "type" not in root and "OPTOUT" in rules:
-        root = {**root, "type": "deny"}
-        judged = True
-    else:
-        judged = root is not None and root.get("type") in ("permit", "deny")
+        root = _opted_out(root)
     granted = [ref.get("reference", "") for ref in consent.get("performer", ())]
     own = {f"Patient/{id}" for id in person.ids}
     guardian = any(one.startswith("RelatedPerson/") for one in granted) and not own & set(granted)
     entitled = not granted or guardian or bool(own & set(granted))
+    faults = {
+        "it has no root provision of a type": root is None or root.get("type") not in ("permit", "deny"),
+        "it does not say when it was made (dateTime)": made is None,
+        "neither the patient nor a related person granted it (performer)": not entitled,
+        "it has a modifier extension that is not understood": _modified({**consent, "text": None}),
+        "it names policies of a system that is not understood (provision.code)": _foreign(root),
+    }
+    fault = next((text for text, true in faults.items() if true), "")
     return Statement(
         f"Consent/{consent.get('id', '')}",
         (frozenset(scope), *_policy(consent), _studies(root)),
@@ -76,7 +84,7 @@ def statement_of(consent: Resource, person: Person) -> Statement | None:
         "patient-privacy" in scope,
         "rsdid" in categories and "rsreid" not in categories,
         guardian,
-        judged and made is not None and entitled and not _modified({**consent, "text": None}),
+        fault,
         root,
     )
 
@@ -124,6 +132,20 @@ def _birthday(born: str, years: int) -> int:
     leap = (last.month, last.day) == (2, 29)
     day = last.replace(year=last.year + years, month=3, day=1) if leap else last.replace(year=last.year + years)
     return int(day.timestamp()) * 1_000_000
+
+
+def _opted_out(root: Resource) -> Resource:
+    """What an untyped root under OPTOUT says: all is denied but, where it names that, care in an emergency."""
+    named = [one for one in root.get("purpose", ()) if "ETREAT" in lineage(one.get("code", ""))]
+    return {"type": "deny", **({"provision": [{"type": "permit", "purpose": named}]} if named else {})}
+
+
+def _foreign(provision: Resource | None) -> bool:
+    """Whether a code below is a clause of a consent form, of which only those who wrote it know what it permits."""
+    if provision is None:
+        return False
+    coded = (coding.get("system", "") for concept in provision.get("code", ()) for coding in concept.get("coding", ()))
+    return any(map(str.startswith, coded, repeat(CLAUSES))) or any(map(_foreign, provision.get("provision", ())))
 
 
 def _policy(consent: Resource) -> tuple[frozenset[str], frozenset[str]]:

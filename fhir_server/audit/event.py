@@ -32,7 +32,10 @@ ACTIONS: Mapping[str, str] = {
 INTERACTIONS = frozenset({*ACTIONS, "search-type", "search-system", "capabilities", "transaction", "batch"})
 # DICOM's words for the two ends: where what is told comes from, and where it goes to.
 SOURCE, DESTINATION = ("110153", "Source Role ID"), ("110152", "Destination Role ID")
-LOGIN = {"auth-token": ("110122", "Login"), "auth-revoke": ("110123", "Logout")}
+LOGIN = {
+    "auth-token": ("110122", "Login"), "auth-login": ("110122", "Login"),
+    "auth-revoke": ("110123", "Logout"), "auth-logout": ("110123", "Logout"),
+}  # fmt: skip
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}", re.ASCII)
 
 

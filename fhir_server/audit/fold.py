@@ -17,6 +17,7 @@ from prometheus_client import Gauge
 from fhir_server.access import OPERATOR, transact
 from fhir_server.audit.event import Folded, Key, event_of, fold_into, id_of, is_full
 from fhir_server.audit.journal import PREFIX, Journal, batch_of
+from fhir_server.audit.notice import notice_id, notice_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.custom import rewired
@@ -128,12 +129,21 @@ def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[K
 async def _write(server: Server, groups: dict[Key, list[Folded]], taken: list[str], version: int) -> None:
     """Write the events, with the note that their batches are folded. Raises Conflict if another process did."""
     changes = await _changes(server, groups)
+    notices = {
+        notice_id(key): draft(server, notice_of(key, pieces[0].first), notice_id(key))
+        for key, pieces in groups.items()
+        if key.emergency and key.patient and key.status < 400
+    }
+    now = server.clock()
 
     async def work(tx: Tx) -> None:
         if not await tx.put_state(REGISTER, msgspec.json.encode(taken), version):
             raise Conflict("Another process folded the journal.")
         for one in changes:
             await tx.write(one)
+        for id, made in notices.items():
+            if await tx.read(made.type, id) is None:
+                await tx.write(change(made, id, 1, now, "POST"))
 
     await transact(server, OPERATOR, work)
 

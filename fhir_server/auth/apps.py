@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth import patients, session
+from fhir_server.auth.audited import acting
 from fhir_server.auth.clients import client_of
 from fhir_server.auth.consent import choices
 from fhir_server.auth.page import onward, page, posted
@@ -51,6 +52,7 @@ async def logout(server: Server, request: Request) -> Response:
     """POST /auth/logout: the session ends, and with it what was allowed for as long as it lasts."""
     seen, _, _ = await posted(server, request)
     if seen.user is not None:
+        acting(request, "", seen.user.fhir_user)
         for id, one in await granted_to(server, seen.user.name):
             if one.session == seen.id:
                 await revoke(server, id)

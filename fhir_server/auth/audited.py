@@ -5,7 +5,7 @@ token, code, secret or assertion.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
 
 from starlette.requests import Request
@@ -22,9 +22,12 @@ log = logging.getLogger("fhir_server")
 Route = Callable[[Request], Awaitable[Response]]
 
 
-def acting(request: Request, client: str, user: str = "", patient: str = "", role: str = "") -> None:
-    """Say for the journal who was found to be asking, and about whom."""
+def acting(
+    request: Request, client: str, user: str = "", patient: str = "", role: str = "", others: Iterable[str] = ()
+) -> None:
+    """Say for the journal who was found to be asking, about whom, and which other patients are named to them."""
     request.scope["grant"] = Grant(client=client, scopes=(), user=user, patient=patient, role=role)
+    request.scope["patients"] = (*([patient] if patient else []), *others)
 
 
 def audited(route: Route) -> Route:
@@ -41,7 +44,7 @@ def audited(route: Route) -> Route:
         grant: Grant | None = scope.get("grant")
         id, name = scope.get("request_id", ""), scope.get("interaction", "")
         address = request.client.host if request.client else ""
-        patients = (grant.patient,) if grant is not None and grant.patient else ()
+        patients = scope.get("patients", ())
         try:
             await journal.write(access(server.clock(), id, address, grant, answer.status_code, name, patients=patients))
         except Exception as error:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth import attempts, limits, patients, session, users
+from fhir_server.auth.audited import acting
 from fhir_server.auth.clients import client_of
 from fhir_server.auth.code import granted
 from fhir_server.auth.consent import choices, chosen
@@ -37,9 +38,11 @@ async def proceed(server: Server, request: Request) -> Response:
     user = _person(seen, flow)
     if user is None:
         return await _login_page(server, seen, id, flow)
+    acting(request, flow.client, user.fhir_user)
     patient = await _patient(server, user, flow)
     if patient is None:
         return await _picker(server, seen, id, flow)
+    acting(request, flow.client, user.fhir_user, patient.id)
     return await _consent(server, seen, id, flow, patient)
 
 
@@ -50,13 +53,15 @@ async def login(server: Server, request: Request) -> Response:
     seen, fields, _ = await posted(server, request)
     id, name = fields.get("flow", ""), fields.get("name", "")
     flow = await flow_of(server, id) if id else None
-    address = limits.address(request)
+    address, client = limits.address(request), flow.client if flow else ""
+    acting(request, client)
     if not await attempts.counted(server, name, address):
         text = "There were too many attempts. Try again in a quarter of an hour."
         return await _login_page(server, seen, id, flow, text, name, 429)
     user = await users.verified(server.store, name, fields.get("password", ""))
     if user is None:
         return await _login_page(server, seen, id, flow, "The name or the password is wrong.", name, 403)
+    acting(request, client, user.fhir_user)
     await attempts.forgiven(server, name, address)
     await session.end(server, seen)
     response = onward("continue", flow=id) if id else onward("apps")
@@ -73,12 +78,14 @@ async def search_patients(server: Server, request: Request) -> Response:
     if user is None:
         return onward("continue", flow=id)
     name, born = fields.get("name", ""), fields.get("born", "")
+    acting(request, flow.client, user.fhir_user)
     try:
         rows, more = await patients.found(server, user, name, born)
     except PermissionError:
         raise Refused(403, "You cannot pick a patient", "Only health professionals can.") from None
     except FhirError:
         return await _picker(server, seen, id, flow, name, born, wrong="Write the date as year-month-day: 1970-12-31.")
+    acting(request, flow.client, user.fhir_user, others=[row.id for row in rows])
     return await _picker(server, seen, id, flow, name, born, rows, more)
 
 
@@ -90,7 +97,10 @@ async def pick_patient(server: Server, request: Request) -> Response:
     user = _person(seen, flow)
     if user is None:
         return onward("continue", flow=id)
-    return await _consent(server, seen, id, flow, await _settled(server, user, flow, fields.get("patient", "")))
+    acting(request, flow.client, user.fhir_user)
+    patient = await _settled(server, user, flow, fields.get("patient", ""))
+    acting(request, flow.client, user.fhir_user, patient.id)
+    return await _consent(server, seen, id, flow, patient)
 
 
 async def decide(server: Server, request: Request) -> Response:
@@ -104,7 +114,9 @@ async def decide(server: Server, request: Request) -> Response:
     user = _person(seen, flow)
     if user is None:
         return onward("continue", flow=id)
+    acting(request, flow.client, user.fhir_user)
     patient = await _settled(server, user, flow, fields.get("patient", ""))
+    acting(request, flow.client, user.fhir_user, patient.id)
     scopes = chosen(choices(server.definitions, flow.scopes), ticked)
     if not scopes:
         return await _consent(server, seen, id, flow, patient, "Tick at least one line, or refuse.")

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.auth.audited import acting
 from fhir_server.auth.clients import client_of
 from fhir_server.auth.errors import OAuthError, invalid_request, json
 from fhir_server.auth.forms import read_bytes
@@ -43,6 +44,7 @@ async def launch(server: Server, request: Request) -> Response:
     if grant is None:
         told = {"WWW-Authenticate": "Bearer" + (' error="invalid_token"' if token else "")}
         raise OAuthError(401, "invalid_token", "Show an access token of the EHR's own as Bearer.", told)
+    acting(request, grant.client, role=grant.role)
     if grant.role not in ("ehr", "operator") or grant.user:
         raise OAuthError(403, "access_denied", "Apps are launched by a client with the role ehr or operator.")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

@@ -34,7 +34,7 @@ def handled(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint of a handler: what it raises becomes a page, or a way back to the client."""
 
     async def endpoint(request: Request) -> Response:
-        request.scope["interaction"] = handler.__name__.strip("_")
+        request.scope["interaction"] = f"auth-{handler.__name__}"
         server: Server | None = request.app.state.fhir.server
         try:
             if server is None:

@@ -5,6 +5,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fhir_server.auth.apps import apps, logout
+from fhir_server.auth.audited import audited
 from fhir_server.auth.authorize import authorize, decide, login, pick_patient, proceed, search_patients
 from fhir_server.auth.errors import answering
 from fhir_server.auth.launch import launch
@@ -25,14 +26,14 @@ async def style(request: Request) -> Response:
 
 PAGES: tuple[Route, ...] = (
     Route("/auth/authorize", handled(authorize), methods=["GET", "POST"]),
-    Route("/auth/continue", handled(proceed)),
-    Route("/auth/login", handled(login), methods=["GET", "POST"]),
-    Route("/auth/patients", handled(search_patients), methods=["POST"]),
-    Route("/auth/patient", handled(pick_patient), methods=["POST"]),
-    Route("/auth/consent", handled(decide), methods=["POST"]),
-    Route("/auth/apps", handled(apps), methods=["GET", "POST"]),
-    Route("/auth/logout", handled(logout), methods=["POST"]),
-    Route("/auth/launch", answering(launch), methods=["POST"]),
+    Route("/auth/continue", audited(handled(proceed))),
+    Route("/auth/login", audited(handled(login)), methods=["GET", "POST"]),
+    Route("/auth/patients", audited(handled(search_patients)), methods=["POST"]),
+    Route("/auth/patient", audited(handled(pick_patient)), methods=["POST"]),
+    Route("/auth/consent", audited(handled(decide)), methods=["POST"]),
+    Route("/auth/apps", audited(handled(apps)), methods=["GET", "POST"]),
+    Route("/auth/logout", audited(handled(logout)), methods=["POST"]),
+    Route("/auth/launch", audited(answering(launch)), methods=["POST"]),
     Route("/auth/style.css", style_sheet),
     Route("/auth/style.json", style),
 )

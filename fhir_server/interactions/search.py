@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from fhir_server.access import Caller, restrict
+from fhir_server.access import Caller, restrict, shown
 from fhir_server.fhir.bundle import bundle, search_entry
 from fhir_server.fhir.codec import encode
 from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
@@ -49,7 +49,7 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
         if ask.compartment:
             raise refuse(400, "not-supported", "A compartment is not searched for contained resources.")
         types, where = (), widened(asked)
-    where = restrict(where, caller, types)
+    where = shown(where, caller, types, asked.sort)
     own = None
     if before is not None and token is None:
         own = Query((ask.compartment,), restrict(before, caller, (ask.compartment,)), count=1)
@@ -79,7 +79,10 @@ async def searched(server: Server, caller: Caller, ask: Ask, find: Find) -> Answ
     if page.next is not None:
         sealed = seal(server, caller, place._replace(position=page.next, total=total))
         links.append(("next", _url(server, path, ((PARAMETER, sealed), *ask.form))))
-    added, cut = await included(server, caller, asked.includes, rows, find) if asked.includes else ((), False)
+    # Of what is shown in part, what it refers to is told under other names: nothing is added to it.
+    whole = [row for row in rows if caller.partly is None or caller.shown(row) is row]
+    added, cut = await included(server, caller, asked.includes, whole, find) if asked.includes else ((), False)
+    rows = [caller.shown(row) for row in rows]
     entries = _entries(server, asked, rows, "match") + _entries(server, asked, added, "include")
     if cut:
         entries.append(_cut(server))

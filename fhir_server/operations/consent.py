@@ -44,7 +44,7 @@ async def explain(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     study = _id(server, given.get("study", ""), "ResearchStudy") or ""
     asked = requests(given.get("purpose") or PURPOSES, recipients, study, server.consents.treatment, ACTIONS)
     cells = matrix(statements, person, asked, data, now)
-    return _parameters(_decision(cell) for cell in cells)
+    return _parameters([*(_decision(cell) for cell in cells), *map(_fault, filter(lambda one: one.fault, statements))])
 
 
 async def preview(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answer:
@@ -124,6 +124,15 @@ def _decision(cell: Cell) -> Resource:
     if cell.decision.deidentified:
         parts.append({"name": "deidentified", "valueBoolean": True})
     return {"name": "decision", "part": [*parts, *reasons]}
+
+
+def _fault(statement: Statement) -> Resource:
+    """A Consent that cannot permit anything, and why."""
+    parts = [
+        {"name": "consent", "valueReference": {"reference": statement.reference}},
+        {"name": "fault", "valueString": statement.fault},
+    ]
+    return {"name": "denies-only", "part": parts}
 
 
 def _change(old: Cell, new: Cell) -> Resource:

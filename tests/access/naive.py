@@ -67,7 +67,11 @@ def vote(consent: Resource, patient: Resource, resource: Facts, request: Request
     guardian = any("RelatedPerson" in one["reference"] for one in consent.get("performer", ()))
     if guardian and adult(patient, now):
         whole = False
+    permits = any(one["type"] == "permit" for one in root.get("provision", ()))
+    frame = set(root) <= {"type", "period", "provision"} and scope(consent) == "research" and permits
     if not whole:
+        if frame and root.get("type") == "deny":
+            return "deny" if any(explicit(one, 2) for one in root["provision"]) else None
         return "deny" if explicit(root) else None
 
     def evaluate(node: Resource, depth: int = 1) -> str | None:
@@ -82,10 +86,8 @@ def vote(consent: Resource, patient: Resource, resource: Facts, request: Request
         return "permit" if "permit" in found else str(node["type"])
 
     result = evaluate(root)
-    if result == "deny" and set(root) <= {"type", "provision"} and scope(consent) == "research":
-        nested = root.get("provision", ())
-        if any(one["type"] == "permit" for one in nested) and "deny" not in [evaluate(one, 2) for one in nested]:
-            return None
+    if result == "deny" and frame and "deny" not in [evaluate(one, 2) for one in root.get("provision", ())]:
+        return None
     if result == "permit" and research and scope(consent) != "research":
         return None
     return result

@@ -230,6 +230,25 @@ def test_backend_services_see_what_their_role_is_for(
     assert service.sees("ResearchStudy") == {"s1", "s2"}
 
 
+def test_an_organization_ties_its_clinicians_to_its_patients_if_so_set(store_url: str) -> None:
+    for wide, expected in ((False, set()), (True, {"hers"})):
+        desk = Desk(smart(store_url, clinicians_by_organization=wide))
+        desk.register(id="app", redirects=("https://app.example/",)) if not wide else None
+        operator = desk.as_("system/*.cruds", role="operator")
+        for one in (
+            {"resourceType": "Organization", "id": "clinic"},
+            patient("hers", managingOrganization={"reference": "Organization/clinic"}),
+            patient("theirs", managingOrganization={"reference": "Organization/else"}),
+            {"resourceType": "PractitionerRole", "id": "role", "practitioner": {"reference": "Practitioner/d"},
+             "organization": {"reference": "Organization/clinic"}, "active": True},
+            {"resourceType": "PractitionerRole", "id": "past", "practitioner": {"reference": "Practitioner/d"},
+             "organization": {"reference": "Organization/else"}, "active": False},
+        ):  # fmt: skip
+            assert operator("PUT", f"{one['resourceType']}/{one['id']}", one).status_code in (200, 201)
+        assert desk.as_("user/*.rs", user="Practitioner/d").sees("Patient") == expected
+        desk.close()
+
+
 def test_scopes_without_somebody_behind_them_permit_nothing(desk: Desk) -> None:
     for scopes, who in (
         ("patient/*.cruds", {}),

@@ -126,6 +126,22 @@ def test_breaking_the_glass_is_marked(trail: Trail) -> None:
     assert event["outcomeDesc"] == "emergency: unconscious in the ward"
 
 
+def test_the_patient_is_told_of_an_emergency_access_once(trail: Trail) -> None:
+    for id in ("p1", "p2"):
+        trail.put(trail.bearer(), "Patient", id)
+    glass = {"user": "Practitioner/d1", "emergency": "unconscious"}
+    for _ in range(2):
+        for path in ("Patient/p1", "Patient/p1", "Patient/none"):
+            trail("GET", path, headers=trail.bearer("app", ("user/*.rs",), **glass))
+        trail.fold()
+    own = trail.bearer("app", ("patient/*.rs",), user="Patient/p1", patient="p1")
+    (told,) = [one["resource"] for one in trail("GET", "Communication", headers=own).json()["entry"]]
+    assert told["sender"] == {"reference": "Practitioner/d1"}
+    assert "unconscious" in told["payload"][0]["contentString"]
+    other = trail.bearer("app", ("patient/*.rs",), user="Patient/p2", patient="p2")
+    assert trail("GET", "Communication", headers=other).json()["total"] == 0
+
+
 def test_a_search_is_an_event_of_each_patient_on_its_page(trail: Trail) -> None:
     ehr = trail.bearer()
     for id in ("p1", "p2", "p3"):

@@ -19,7 +19,7 @@ from fhir_server.store.mongo.document import COLUMNS, DATE, Document, key_of
 from fhir_server.store.mongo.large import complete, overflowing
 from fhir_server.store.mongo.pack import SHAPES
 from fhir_server.store.mongo.pinned import pinned_filter
-from fhir_server.store.mongo.where import Compiler, Plan, conjuncts, everything, of_types
+from fhir_server.store.mongo.where import Compiler, Plan, conjuncts, everything, of_types, unindexed
 from fhir_server.store.seam import Page, Position, Query, Stored
 
 BATCH = 200  # resources that a scan holds at a time
@@ -70,10 +70,9 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
     if pinned is None:
         hint = "key" if len(types) > 1 and any(map(_names_one, parts)) and not compiler.overflowing else None
         return Search(types, await compiler.plan(query.where), order, computed, hint)
-    narrow, left, unindexed = pinned
-    plan = await compiler.plan_of(left, narrow)
-    plan.early += [await compiler.compile(part) for part in unindexed]
-    return Search(types, plan, order, computed, "compartment")
+    plan = await compiler.plan_of(pinned.left, pinned.narrow)
+    plan.early += [unindexed(await compiler.compile(part)) for part in pinned.tested]
+    return Search(types, plan, order, computed, pinned.hint)
 
 
 def _names_one(part: Predicate) -> bool:

@@ -4,23 +4,33 @@
 the index goes on with the date: the newest readings of one kind of one patient are one short scan.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import Is, Or, Predicate
+from fhir_server.search.predicate import Is, Or, Predicate, across
 from fhir_server.store.mongo.document import EVERY, PINS, Document, pair, pin
 from fhir_server.store.mongo.expand import exact_keys
+from fhir_server.store.mongo.join import references_to
 from fhir_server.store.mongo.pack import PAIRED, SHAPES, Exact, condition
 from fhir_server.store.mongo.where import Compiler
 
 MOST = 50  # keys that one scan merges
 
 
-async def pinned_filter(
-    compiler: Compiler, parts: list[Predicate], by_date: bool
-) -> tuple[Document, list[Predicate], list[Predicate]] | None:
-    """The condition on `c` that `parts` allow, the parts left to compile, and those left but better not indexed.
+class Pinned(NamedTuple):
+    """How a search that pins a subject begins: the condition, the index it is on, the parts left to compile, and those
+    left for which no index is to be looked for."""
 
-    None when no subject is pinned, or when its key alone would neither narrow more than `k` does nor give the order.
+    narrow: Document
+    hint: str
+    left: list[Predicate]
+    tested: list[Predicate]
+
+
+async def pinned_filter(compiler: Compiler, parts: list[Predicate], by_date: bool) -> Pinned | None:
+    """The conditions on `c` or `k` that `parts` allow; None when no subject is pinned.
+
+    One subject's resources are few, and in order of creation under their key. Left to itself the planner may prefer the
+    key of a common status, and read a million others to find them.
     """
     if len(compiler.types) != 1 or compiler.types[0] in compiler.overflowing:
         return None
@@ -33,9 +43,14 @@ async def pinned_filter(
             keys = await _pairs(compiler, pinned, other)
             if keys is not None:
                 left = [third for third in rest if third is not other]
-                return {"c": {"$in": [*keys, pair(pinned, EVERY)]}}, left, [other]
+                return Pinned({"c": {"$in": [*keys, pair(pinned, EVERY)]}}, "compartment", left, [other])
         if by_date:
-            return {"c": pinned}, rest, []
+            return Pinned({"c": pinned}, "compartment", rest, [])
+        assert isinstance(part, Is)
+        told: dict[str, Any] = {field: value for field, _, value in part.tests}
+        keys = references_to(part.param, told["type"], told["id"])
+        near = [other for other in rest if not across(other)]
+        return Pinned({"k": {"$in": keys}}, "key", [other for other in rest if across(other)], near)
     return None
 
 
