@@ -203,7 +203,7 @@ async def _member(canonicals: Canonicals, question: Question) -> bool | None:
         return None
     try:
         return await holds(canonicals, value_set, system, code)
-    except FhirError:  # a set that imports itself, or filters by what is not supported
+    except (FhirError, KeyError):  # a set that imports itself, or filters by what is not supported
         return None
 
 

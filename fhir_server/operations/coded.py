@@ -114,7 +114,7 @@ def display(concept: Concept, language: str = "") -> str:
     if language:
         for one in concept.get("designation", ()):
             if _speaks(one.get("language", ""), language):
-                return str(one["value"])
+                return str(one.get("value", ""))
     return str(concept.get("display", ""))
 
 

@@ -20,7 +20,7 @@ from fhir_server.store.terms import AllOf, Keyed, No
 from fhir_server.terminology.concepts import ABSTRACT, Names, parents, texts, words
 from fhir_server.terminology.expand import MOST_CODES, Entry, Reading, entry, expand, selected, too_costly
 from fhir_server.terminology.select import mentioning
-from fhir_server.terminology.source import Source, Versions
+from fhir_server.terminology.source import Source, Versions, sound
 from fhir_server.terminology.system import identity, whole
 
 TAKES = {
@@ -69,7 +69,8 @@ async def expand_(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     if value_set is None:
         raise refuse(404, "not-found", f"Value set {url[:200]!r} is not known here.", "url")
     reading = Reading(_versions(found, given), active=given.get("activeOnly", False))
-    page = await _direct(reading, value_set, url, given) or await _all(reading, value_set, url, given)
+    with sound(url or "The value set"):
+        page = await _direct(reading, value_set, url, given) or await _all(reading, value_set, url, given)
     body: Resource = {"resourceType": "ValueSet", "url": canonical(url)[0], "status": "active"}
     if isinstance(value_set, dict):
         dropped = () if given.get("includeDefinition") else ("compose", "text", "expansion")

@@ -43,7 +43,7 @@ async def lookup(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Ans
         if not wanted or "designation" in wanted or f"lang.{one.get('language')}" in wanted:
             language, use = one.get("language"), one.get("use")
             parts.append(part("designation", ("language", "valueCode", language), ("use", "valueCoding", use),
-                              ("value", "valueString", one["value"])))  # fmt: skip
+                              ("value", "valueString", one.get("value"))))  # fmt: skip
     parts += [one for code, one in await _properties(system, concept) if not wanted or code in wanted]
     return parameters(
         ("name", "valueString", about.get("name") or about.get("title") or about["url"]),
@@ -60,8 +60,8 @@ async def _properties(system: System, concept: Concept) -> list[tuple[str, Resou
         found.append(("definition", _property("definition", "valueString", concept["definition"])))
     for one in concept.get("property", ()):
         if one["code"] not in system.named.parent:
-            kind, value = next((key, value) for key, value in one.items() if key.startswith("value"))
-            found.append((one["code"], _property(one["code"], kind, value)))
+            for kind in (key for key in one if key.startswith("value")):  # one, or none that has extensions only
+                found.append((one["code"], _property(one["code"], kind, one[kind])))
     given = {one["code"] for one in concept.get("property", ())}
     if given.isdisjoint(system.named.inactive):
         found.append(("inactive", _property("inactive", "valueBoolean", is_inactive(concept, system.named))))

@@ -14,6 +14,7 @@ from fhir_server.operations.inputs import Inputs
 from fhir_server.search.predicate import Is
 from fhir_server.server import Server
 from fhir_server.store.seam import Query
+from fhir_server.terminology.source import sound
 
 TAKES = {
     "url": "string",
@@ -52,14 +53,16 @@ async def translate(server: Server, caller: Caller, ask: Ask, given: Inputs) -> 
     reverse, wanted = given.get("reverse", False), given.get("targetsystem", "")
     found: list[Match] = []
     for resource in maps:
-        for coding in asked:
-            found += _back(resource, coding) if reverse else _forth(resource, coding)
+        with sound(resource.get("url", "The concept map")):
+            for coding in asked:
+                found += _back(resource, coding) if reverse else _forth(resource, coding)
     found = [one for one in found if wanted in ("", one.concept.system if one.concept else wanted)]
     good = any(one.equivalence not in NONE for one in found)
     message = "" if good else "No mapping of this code was found."
     if len(found) > MOST_MATCHES:
         raise refuse(400, "too-costly", f"There are more than {MOST_MATCHES} matches: name a map or a targetsystem.")
-    told = {codec.encode(part): part for part in map(_match, found)}  # several codings may have one match
+    with sound("A product of the concept map"):
+        told = {codec.encode(part): part for part in map(_match, found)}  # several codings may have one match
     return parameters(("result", "valueBoolean", good), ("message", "valueString", message), parts=told.values())
 
 

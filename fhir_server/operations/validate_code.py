@@ -16,7 +16,7 @@ from fhir_server.search.known import Members
 from fhir_server.server import Server
 from fhir_server.terminology.concepts import is_abstract, is_inactive
 from fhir_server.terminology.holds import holds
-from fhir_server.terminology.source import Source
+from fhir_server.terminology.source import Source, sound
 from fhir_server.terminology.system import System, concept_of, term, whole
 
 _ASKED = {
@@ -77,7 +77,8 @@ async def of_set(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Ans
     if resource is None:
         raise refuse(404, "not-found", f"Value set {url[:200]!r} is not known here.", "url")
     named = url or (resource.get("url", "the value set") if isinstance(resource, dict) else "")
-    return _answer([await _in_set(source, resource, named, coding, given) for coding in asked])
+    with sound(named):
+        return _answer([await _in_set(source, resource, named, coding, given) for coding in asked])
 
 
 def _answer(verdicts: list[Verdict]) -> Answer:

@@ -13,7 +13,7 @@ from fhir_server.search.known import Members
 from fhir_server.store.terms import AllOf, Condition, Term
 from fhir_server.terminology.concepts import is_abstract, is_inactive
 from fhir_server.terminology.select import ACTIVE, at_or_above, at_or_below, filtered
-from fhir_server.terminology.source import Source
+from fhir_server.terminology.source import Source, sound
 from fhir_server.terminology.system import System, concept_of, identity, term, whole
 
 MOST_CODES = 25_000  # of an expansion
@@ -58,7 +58,8 @@ class Reading:
 
 async def members(source: Source, url: str) -> Members:
     """The codes of a value set for a search. FhirError 400 for a set that is unknown, too large or not expandable."""
-    found = await expand(Reading(source, told=False), await known(source, url), url)
+    with sound(url):
+        found = await expand(Reading(source, told=False), await known(source, url), url)
     return Members(tuple(sorted(found.entries)), tuple(sorted(found.systems)))
 
 

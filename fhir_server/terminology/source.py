@@ -1,6 +1,7 @@
 """Where code systems and value sets are looked up by their canonical URLs. https://hl7.org/fhir/R4/references.html#canonical"""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
 from fhir_server.fhir.codec import Resource
@@ -19,6 +20,15 @@ class Source(Protocol):
     async def system(self, url: str, version: str = "") -> System | None:
         """A code system with concepts, of this version or of the one that answers by default."""
         ...
+
+
+@contextmanager
+def sound(what: str) -> Iterator[None]:
+    """FhirError 400 for a definition in which what must be there has extensions only, as R4 allows."""
+    try:
+        yield
+    except KeyError as error:
+        raise refuse(400, "invalid", f"{what[:200]} cannot be used: {error} is missing in it.") from None
 
 
 class Versions:

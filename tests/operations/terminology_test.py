@@ -454,6 +454,39 @@ def test_searches_use_what_was_imported(loaded: Client) -> None:
         assert [one["resource"]["id"] for one in body.get("entry", ())] == want
 
 
+EXTENDED = {"extension": [{"url": "http://x", "valueCode": "y"}]}
+
+
+def test_what_has_extensions_only_is_no_fault_of_the_server(client: Client) -> None:
+    """R4 lets extensions stand where a required primitive should: nothing may break on it."""
+    concept = {
+        "code": "a",
+        "property": [{"code": "p", "_valueString": EXTENDED}],
+        "designation": [{"_value": EXTENDED}],
+    }
+    system = {**SYSTEM, "id": "bare", "url": "urn:bare", "concept": [concept]}
+    bare = {"system": "urn:bare", "filter": [{"property": "p", "_op": EXTENDED, "value": "x"}]}
+    element = {"code": "a", "target": [{"code": "b", "_equivalence": EXTENDED}]}
+    for resource in (
+        system,
+        value_set("bare", bare),
+        value_set("nameless", {"system": "urn:bare", "concept": [{"_code": EXTENDED}]}),
+        concept_map("bare", {"source": "urn:bare", "target": "urn:else", "element": [element]}),
+    ):
+        assert client("PUT", f"{resource['resourceType']}/{resource['id']}", resource).status_code == 201
+    assert client("GET", "CodeSystem/$lookup?system=urn:bare&code=a&displayLanguage=de").status_code == 200
+    for path in (
+        "ValueSet/bare/$expand",
+        "ValueSet/nameless/$expand",
+        "ValueSet/bare/$validate-code?system=urn:bare&code=a",
+        "ConceptMap/bare/$translate?code=a",
+        f"Condition?code:in={SET}bare",
+    ):
+        answer = client("GET", path)
+        assert answer.status_code == 400, (path, answer.text)
+        refusal(answer)
+
+
 def test_a_resource_that_makes_no_sense_is_refused(client: Client) -> None:
     twice = {**SYSTEM, "id": "twice", "url": "urn:twice", "concept": [{"code": "a"}, {"code": "a"}]}
     assert client("PUT", "CodeSystem/twice", twice).status_code == 201
