@@ -112,7 +112,7 @@ class Terms(Protocol):
         ...
 
     async def codes(self, edition: int, where: Condition, count: int) -> list[str]:
-        """The codes of the first `count` terms that meet the condition: a sixth of the work of `select`."""
+        """The codes of the first `count` terms that meet the condition."""
         ...
 
     async def count(self, edition: int, where: Condition) -> int:

@@ -10,7 +10,7 @@ from fhir_server.terminology.closure import Tree, closure
 from fhir_server.terminology.concepts import Concept, Names, keys, names, parents
 from fhir_server.terminology.formats.content import Content, checksum
 
-BATCH = 10_000  # terms written in one transaction: some ten megabytes, half a second
+BATCH = 10_000  # terms written in one transaction
 GRACE = 2.0  # seconds in which requests that still read the former edition end
 
 

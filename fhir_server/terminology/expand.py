@@ -48,7 +48,7 @@ class Codes:
 @dataclass
 class Reading:
     """One expansion being made: the versions of code systems that it was made from, and how much of each concept is
-    wanted. Without `told`, codes alone, which is a sixth of the work."""
+    wanted: without `told`, codes alone."""
 
     source: Source
     told: bool = True

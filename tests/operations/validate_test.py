@@ -101,6 +101,11 @@ def test_requests_that_make_no_sense(client: Client) -> None:
         ({"resourceType": "Questionnaire", "status": "draft", "name": "Q", "item": [
             {"linkId": "1", "type": "string",
              "enableWhen": [{"question": "1", "operator": "exists", "answerBoolean": True}]}]}, set()),
+        ({"resourceType": "Consent", "status": "active", "policyRule": {"text": "x"}, "category": [{"text": "x"}],
+          "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]}},
+         {"ppc-3"}),
+        ({"resourceType": "Consent", "status": "active", "policyRule": {"text": "x"}, "category": [{"text": "x"}],
+          "scope": {"coding": [{"system": "urn:other", "code": "research"}]}}, set()),
         ({"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": "urn:uuid:1"}]}, {"bdl-5"}),
     ],
 )  # fmt: skip

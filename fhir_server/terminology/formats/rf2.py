@@ -1,7 +1,7 @@
 """SNOMED CT as an RF2 snapshot: concepts, descriptions, is-a relationships. https://confluence.ihtsdotools.org/display/DOCRELFMT
 
 The display is the synonym that a language reference set prefers, else the fully specified name. Descriptions and
-relationships are held in memory while the concepts are read: about half a gigabyte for the International Edition.
+relationships are held in memory while the concepts are read.
 """
 
 import re
