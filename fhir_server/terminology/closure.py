@@ -17,8 +17,9 @@ class Tree(NamedTuple):
     strange: int
 
 
-def closure(concepts: Iterable[tuple[str, tuple[str, ...]]]) -> Tree:
-    """The closure of (code, codes of its parents). Raises ValueError for a code that comes twice or lies above itself.
+def closure(concepts: Iterable[tuple[str, tuple[str, ...]]], most: int | None = None) -> Tree:
+    """The closure of (code, codes of its parents). Raises ValueError for a code that comes twice or lies above itself,
+    and for more than `most` pairs of a concept and one above it.
 
     Every concept is looked at once, after all its parents.
     """
@@ -42,10 +43,14 @@ def closure(concepts: Iterable[tuple[str, tuple[str, ...]]]) -> Tree:
     waiting = [len(one) for one in over]
     ready = [n for n, count in enumerate(waiting) if count == 0]
     above: list[array[int]] = [array("I")] * len(named)
+    pairs = 0
     for n in ready:  # grows while it is walked
         found: set[int] = set(over[n])
         for parent in over[n]:
             found.update(above[parent])
+        pairs += len(found)
+        if most is not None and pairs > most:
+            raise ValueError(f"it has more than {most} pairs of a concept and one above it: import it instead")
         above[n] = array("I", sorted(found))
         for child in under.get(n, ()):
             waiting[child] -= 1

@@ -54,6 +54,7 @@ class Reading:
     told: bool = True
     active: bool = False
     versions: dict[str, None] = field(default_factory=dict)
+    done: dict[str, Codes] = field(default_factory=dict)  # sets that were imported already, by URL
 
 
 async def members(source: Source, url: str) -> Members:
@@ -135,7 +136,7 @@ def contained(items: Iterable[Mapping[str, Any]], abstract: bool) -> Iterable[En
 
 async def _include(reading: Reading, part: Mapping[str, Any], depth: int, inactive: bool) -> Codes:
     """One include or exclude: what is in its system part and in each of its value sets."""
-    sets = [await expand(reading, await known(reading.source, url), url, depth + 1) for url in part.get("valueSet", ())]
+    sets = [await _imported(reading, url, depth) for url in part.get("valueSet", ())]
     if "system" in part:
         sets.insert(0, await _of_system(reading, part, inactive))
     if not sets:
@@ -146,6 +147,13 @@ async def _include(reading: Reading, part: Mapping[str, Any], depth: int, inacti
         both |= {pair: entry for pair, entry in other.entries.items() if pair not in both and first.holds(pair)}
         first = Codes(both, first.systems & other.systems)
     return first
+
+
+async def _imported(reading: Reading, url: str, depth: int) -> Codes:
+    """The codes of a value set that another imports, put together once however often it is named."""
+    if url not in reading.done:
+        reading.done[url] = await expand(reading, await known(reading.source, url), url, depth + 1)
+    return reading.done[url]
 
 
 async def _of_system(reading: Reading, part: Mapping[str, Any], inactive: bool) -> Codes:

@@ -14,9 +14,17 @@ from fhir_server.terminology.system import term, whole
 Answer = bool | None  # None: it cannot be told here, because a code system or value set is not loaded
 
 
-async def holds(source: Source, value_set: Resource | Members, system: str, code: str, depth: int = 0) -> Answer:
+async def holds(
+    source: Source,
+    value_set: Resource | Members,
+    system: str,
+    code: str,
+    depth: int = 0,
+    done: dict[str, Answer] | None = None,
+) -> Answer:
     """Whether the value set holds the code; "" as `system` stands for any. Raises FhirError 400 for a set that imports
-    itself or filters by an unknown operator."""
+    itself or filters by an unknown operator. `done`: what is known of imported sets, by URL; each is asked once."""
+    done = {} if done is None else done
     if depth > DEEPEST:
         raise refuse(400, "too-costly", f"A value set imports more than {DEEPEST} deep, or itself.")
     if isinstance(value_set, Members):
@@ -29,11 +37,11 @@ async def holds(source: Source, value_set: Resource | Members, system: str, code
     inactive = compose.get("inactive", True)
     found: Answer = False
     for part in compose.get("include", ()):
-        found = _either(found, await _in(source, part, system, code, depth, inactive))
+        found = _either(found, await _in(source, part, system, code, depth, inactive, done))
         if found:
             break
     for part in compose.get("exclude", ()) if found is not False else ():
-        out = await _in(source, part, system, code, depth, True)
+        out = await _in(source, part, system, code, depth, True, done)
         if out:
             return False
         found = None if out is None else found
@@ -44,7 +52,15 @@ def _either(one: Answer, other: Answer) -> Answer:
     return True if one or other else None if one is None or other is None else False
 
 
-async def _in(source: Source, part: Mapping[str, Any], system: str, code: str, depth: int, inactive: bool) -> Answer:
+async def _in(
+    source: Source,
+    part: Mapping[str, Any],
+    system: str,
+    code: str,
+    depth: int,
+    inactive: bool,
+    done: dict[str, Answer],
+) -> Answer:
     """Whether one include or exclude takes the code: its system part and each of its value sets must."""
     answers: list[Answer] = []
     if "system" in part:
@@ -52,8 +68,10 @@ async def _in(source: Source, part: Mapping[str, Any], system: str, code: str, d
     for url in part.get("valueSet", ()):
         if False in answers:
             break
-        inner = await source.value_set(url)
-        answers.append(None if inner is None else await holds(source, inner, system, code, depth + 1))
+        if url not in done:
+            inner = await source.value_set(url)
+            done[url] = None if inner is None else await holds(source, inner, system, code, depth + 1, done)
+        answers.append(done[url])
     if not answers or False in answers:
         return False
     return None if None in answers else True

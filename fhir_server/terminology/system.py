@@ -12,6 +12,8 @@ from fhir_server.store.terms import AllOf, Among, AnyOf, Below, Condition, Editi
 from fhir_server.terminology.closure import closure
 from fhir_server.terminology.concepts import Concept, Names, flat, keys, names, parents
 
+MOST_PAIRS = 1_000_000  # of a concept and one above it, in memory: a chain of 1,400 concepts, or a tree of 100,000
+
 
 class System(Protocol):
     """A code system; `about` is its resource without concepts."""
@@ -103,7 +105,7 @@ class Listed:
 
     def __init__(self, about: Resource, concepts: Sequence[Concept]) -> None:
         self.about, self.named = about, names(about)
-        tree = closure((concept["code"], parents(concept, self.named)) for concept in concepts)
+        tree = closure(((concept["code"], parents(concept, self.named)) for concept in concepts), MOST_PAIRS)
         self._numbers = tree.numbers
         self._all = frozenset(range(len(concepts)))
         self._terms: list[Term] = []

@@ -150,3 +150,8 @@ def test_a_deep_hierarchy_needs_no_stack() -> None:
     tree = closure((f"{n}", (f"{n + 1}",)) for n in range(3000))
     assert len(tree.above[0]) == 2999
     assert tree.strange == 1
+
+
+def test_what_would_fill_memory_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than 1000 pairs"):
+        closure(((f"{n}", (f"{n + 1}",)) for n in range(100)), 1000)
