@@ -108,6 +108,7 @@ async def run(url: str, requests: list[bytes], clients: int, seconds: float) -> 
     return {
         "per_second": round(len(times) / elapsed, 1),
         "p50_ms": round(1000 * times[len(times) // 2], 3) if times else 0.0,
+        "p95_ms": round(1000 * times[len(times) * 95 // 100], 3) if times else 0.0,
         "p99_ms": round(1000 * times[len(times) * 99 // 100], 3) if times else 0.0,
         "requests": len(times),
         "failed": sum(client.failed for client in all_clients),

@@ -1,5 +1,6 @@
 """Wires the server: the only module that chooses implementations."""
 
+import asyncio
 import gc
 import logging
 import time
@@ -14,12 +15,15 @@ from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
+from fhir_server.export.run import exporting
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
 from fhir_server.fhir.definitions import Definitions, load
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_run import working
 from fhir_server.interactions.pages import shared_key
+from fhir_server.matching.follow import following
+from fhir_server.matching.guard import Guarded
 from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.routes import ENTRY_SHAPES, INTERACTIONS, Application
@@ -43,6 +47,8 @@ def create_app(settings: Settings) -> Application:
         async with (
             open_server(settings) as server,
             working(server, ENTRY_SHAPES),
+            exporting(server),
+            following(server),
             renewing(server),
             auditing(server) as journal,
         ):
@@ -57,7 +63,9 @@ def create_app(settings: Settings) -> Application:
 async def open_server(settings: Settings) -> AsyncIterator[Server]:
     """A Server over the store that the settings name, closed at the end. Raises StoreError with the cure."""
     definitions = load()
-    store = await open_store(settings.store)
+    known = terminology()
+    written = asyncio.Event()
+    store = Guarded(await open_store(settings.store), known, settings.base, written)
     gc.freeze()  # the definitions live as long as the process: no collection need look at them
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
@@ -67,7 +75,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         def describe(definitions: Definitions) -> bytes:
             return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
 
-        index, known, key = indexer(definitions, settings.base), terminology(), await shared_key(store)
+        index, key = indexer(definitions, settings.base), await shared_key(store)
         server = Server(
             settings=settings,
             definitions=definitions,
@@ -90,6 +98,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             ),
             capabilities=describe(definitions),
             describe=describe,
+            written=written,
             admission=Admission(settings.body_room, settings.body_queue),
             page_key=key,
         )

@@ -32,6 +32,8 @@ class Server:
     capabilities: bytes = b""  # the CapabilityStatement, computed once
     admission: Admission = field(default_factory=Admission)  # of large bodies
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
+    exports: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
+    polls: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of exports, to tell the impatient
     describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
     custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched
     grants: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of access tokens seen in this second
@@ -40,4 +42,5 @@ class Server:
     asked: Recent[str, Any] = field(default_factory=lambda: Recent(100_000))  # who called the authorization server
     systems: Recent[str, Any] = field(default_factory=lambda: Recent(500))  # code systems and profiles, made ready
     known: Recent[tuple[str, ...], Any] = field(default_factory=lambda: Recent(20_000))  # what they said in this second
+    written: asyncio.Event = field(default_factory=asyncio.Event)  # something that candidates may have to follow
     page_key: bytes = b""  # seals `next` links; every process of one store has the same

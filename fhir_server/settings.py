@@ -47,6 +47,14 @@ class Settings:
     required_profiles: str = _setting(
         "", "Profiles that resources of a type must meet: `TYPE=URL`, several separated by spaces."
     )
+    export_folder: str = _setting(
+        "data/exports",
+        "Folder for the files of Bulk Data exports; every process that serves a store must see the same.",
+    )
+    export_lifetime: int = _setting(86_400, "Seconds that the files of a finished export are kept.")
+    export_file: int = _setting(50_000, "Most resources in one file of an export.")
+    export_jobs: int = _setting(2, "Exports that one process works on at a time; others wait in line.")
+    export_open: int = _setting(4, "Unfinished exports that one client may have; more is answered 429.")
     page_size: int = _setting(50, "Entries on a page of a search or history when the client gives no `_count`.")
     max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
     max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")
@@ -85,6 +93,14 @@ class Settings:
         True,
         "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
         "`false` is for measurements.",
+    )
+    match: bool = _setting(
+        True,
+        "Let candidates follow every write, in the background of one of the processes. `false`: only "
+        "`fhir-server match` writes them.",
+    )
+    match_unknowns: int = _setting(
+        3, "Most criteria that may be unknown for the matcher to write a potential candidate; more are told on demand."
     )
     access_log: bool = _setting(True, "Write one JSON line per request to standard output.")
     log_level: str = _setting("INFO", "Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")

@@ -30,8 +30,10 @@ from fhir_server.fhir.definitions import load as definitions
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.matching.criteria import Study, compile_study
 from fhir_server.matching.evaluate import evaluate_study
-from fhir_server.matching.facts import Facts, facts_of
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.permission import ASKED
+from fhir_server.matching.reading import facts_of
 from fhir_server.store import open_store
 from fhir_server.terminology.codes import Concept, Terminology
 from fhir_server.terminology.codes import load as terminology
@@ -89,7 +91,8 @@ def fits(study: Study, facts: dict[str, Facts], codes: Terminology) -> set[str]:
 
 def permitted(patients: list[list[Resource]]) -> set[str]:
     of = {each[0]["id"]: [r for r in each if r["resourceType"] == "Consent"] for each in patients}
-    return {key for key, consents in of.items() if permits(consents, "CLINTRCH", NOW).permit}
+    people = {each[0]["id"]: each[0] for each in patients}
+    return {key for key, consents in of.items() if permits(consents, people[key], ASKED, NOW, 18).permit}
 
 
 # --- the same seed gives the same cohort ------------------------------------------------------------------------------
@@ -305,6 +308,13 @@ def test_some_patients_only_lack_data(studies: list[Study], facts: dict[str, Fac
     outcomes = Counter(evaluate_study(study, fact, codes, NOW)[0] for study in studies for fact in facts.values())
     assert outcomes["unknown"] >= 20
     assert outcomes["not-met"] > outcomes["unknown"] > outcomes["met"]
+
+
+def test_the_walkthrough_prints_what_the_document_shows() -> None:
+    command = [sys.executable, "-m", "examples.matching.walkthrough"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stderr
+    assert f"```\n{run.stdout}```" in (ROOT / "docs" / "matching.md").read_text()
 
 
 # --- the scripts ------------------------------------------------------------------------------------------------------

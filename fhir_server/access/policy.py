@@ -67,7 +67,7 @@ class Ruled:
         self._policies: dict[str, bytes | None] = {}  # of Patients, as far as they were looked up
         self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
         self.read, self.search, self.rule = tx.read, tx.search, tx.rule
-        self.share, self.own = tx.share, tx.own
+        self.share, self.own, self.began = tx.share, tx.own, tx.began
         self.get_state, self.put_state = tx.get_state, tx.put_state
 
     async def write(self, change: Change) -> Stored:

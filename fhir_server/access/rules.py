@@ -73,9 +73,9 @@ class Rules:
         self.names_groups = False  # whether some rule speaks of more than persons
         self.belonging: Recent[frozenset[str], frozenset[str]] = Recent(10_000)  # of those who ask
 
-    async def fresh(self, store: Store) -> None:
-        """Learn, at most FRESH seconds late, what other processes have added."""
-        if monotonic() - self._looked < FRESH:
+    async def fresh(self, store: Store, at_once: bool = False) -> None:
+        """Learn, at most FRESH seconds late or `at_once`, what other processes have added."""
+        if not at_once and monotonic() - self._looked < FRESH:
             return
         self._looked = monotonic()
         count = await store.get_state(COUNT)

@@ -69,6 +69,7 @@ class _Watched:
         self.read, self.search, self.rule = tx.read, tx.search, tx.rule
         self.share, self.own = tx.share, tx.own
         self.get_state, self.put_state = tx.get_state, tx.put_state
+        self.began = tx.began
 
     async def write(self, change: Change) -> Stored:
         """Raises Conflict, and FhirError 403 for an old version that is not the caller's to change."""

@@ -21,16 +21,18 @@ from fhir_server.audit.notice import notice_id, notice_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.custom import rewired
-from fhir_server.interactions.draft import change, draft
+from fhir_server.interactions.draft import Draft, change, draft
 from fhir_server.interactions.job_run import stop
 from fhir_server.search.predicate import EVERYTHING, ID, Is
 from fhir_server.server import Server
-from fhir_server.store.seam import Busy, Change, Conflict, Query, Stored, StoreError, Tx
+from fhir_server.store.seam import Busy, Conflict, Query, Stored, StoreError, Tx
 
 PERIOD = 8.0  # seconds between two folds: what is journalled can be searched for soon after
 LEASE = 20_000_000  # microseconds after which another process folds in place of one that died
 BATCHES = 600  # of the journal that are looked at together
 EVENTS = 1000  # from which a transaction takes no further batch: the next access waits for its commit
+# The same when the journal is longer than one look at it: accesses of one patient fold the better the more are taken.
+MANY_EVENTS = 4000
 BREATH = 8  # events drafted before other requests get a turn
 CHUNK = 500  # events looked up in one query
 REGISTER, HOLDER = "audit-folded", "audit-lease"
@@ -105,15 +107,15 @@ async def fold(server: Server, process: str = "") -> int:
             if found and waste:
                 await store.put_state(REGISTER, b"[]", found[1])
             return done
-        taken, accesses, groups = _taken(rows)
+        taken, accesses, groups = _taken(rows, MANY_EVENTS if len(rows) == BATCHES else EVENTS)
         await _write(server, groups, taken, found[1] if found else 0)
         done += accesses
         if process and not await _hold(server, process):
             raise Taken
 
 
-def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[Key, list[Folded]]]:
-    """The first batches, up to about EVENTS events: their keys, how many accesses they are, and the events."""
+def _taken(waiting: Sequence[tuple[str, bytes]], most: int) -> tuple[list[str], int, dict[Key, list[Folded]]]:
+    """The first batches, up to about `most` events: their keys, how many accesses they are, and the events."""
     keys: list[str] = []
     groups: dict[Key, list[Folded]] = {}
     count = 0
@@ -121,7 +123,7 @@ def _taken(waiting: Sequence[tuple[str, bytes]]) -> tuple[list[str], int, dict[K
         batch = batch_of(value)
         keys.append(key)
         count += len(batch)
-        if len(fold_into(groups, batch)) > EVENTS:
+        if len(fold_into(groups, batch)) > most:
             break
     return keys, count, groups
 
@@ -134,25 +136,24 @@ async def _write(server: Server, groups: dict[Key, list[Folded]], taken: list[st
         for key, pieces in groups.items()
         if key.emergency and key.patient and key.status < 400
     }
-    now = server.clock()
 
     async def work(tx: Tx) -> None:
         if not await tx.put_state(REGISTER, msgspec.json.encode(taken), version):
             raise Conflict("Another process folded the journal.")
-        for one in changes:
-            await tx.write(one)
+        for made, id, number, time in changes:
+            await tx.write(change(made, id, number, max(time, tx.began), "POST" if number == 1 else "PUT"))
         for id, made in notices.items():
             if await tx.read(made.type, id) is None:
-                await tx.write(change(made, id, 1, now, "POST"))
+                await tx.write(change(made, id, 1, tx.began, "POST"))
 
     await transact(server, OPERATOR, work)
 
 
-async def _changes(server: Server, groups: dict[Key, list[Folded]]) -> list[Change]:
-    """The events drafted, each as what follows the version that is there."""
+async def _changes(server: Server, groups: dict[Key, list[Folded]]) -> list[tuple[Draft, str, int, int]]:
+    """The events drafted, each as what follows the version that is there: its id, version and earliest time."""
     known = await _known(server, [id_of(key, 0) for key in groups])
     now, base = server.clock(), server.settings.base
-    made: list[Change] = []
+    made: list[tuple[Draft, str, int, int]] = []
     for key, pieces in groups.items():
         part = 0
         for what in pieces:
@@ -163,10 +164,8 @@ async def _changes(server: Server, groups: dict[Key, list[Folded]]) -> list[Chan
                 id = id_of(key, part)
                 stored = await server.store.read(TYPE, id, EVERYTHING)
             drafted = draft(server, event_of(key, what, base, before), id)
-            if stored is None:
-                made.append(change(drafted, id, 1, now, "POST"))
-            else:
-                made.append(change(drafted, id, stored.version + 1, max(now, stored.updated), "PUT"))
+            version, after = (stored.version, stored.updated) if stored is not None else (0, 0)
+            made.append((drafted, id, version + 1, max(now, after)))
             part += 1
             if len(made) % BREATH == 0:
                 await asyncio.sleep(0)

@@ -47,6 +47,7 @@ def capability_statement(
         "date": RELEASED,
         "kind": "instance",
         "software": {"name": "fhir-server", "version": software_version()},
+        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
         "implementation": {"description": "FHIR server of a cancer-research participation network", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "text/html", "json", "xml", "html"],

@@ -30,6 +30,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     if_modified_since: str | None = None
     lenient: bool = False  # Prefer: handling=lenient
     later: bool = False  # Prefer: respond-async
+    accept: str | None = None
+    sent: str = ""  # the query as it was sent, undecoded
     full: bool = False  # Prefer: return=representation, said outright (bundle responses then carry the resources)
 
 
@@ -41,3 +43,4 @@ class Answer(NamedTuple):
     stored: Stored | None = None
     written: bool = False
     headers: tuple[tuple[str, str], ...] = ()  # further ones
+    type: str = ""  # the media type of a body that is no FHIR resource

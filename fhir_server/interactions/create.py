@@ -27,5 +27,5 @@ async def apply(tx: Tx, made: Draft, id: str, now: int, condition: Query | None 
         existing = await one(tx.search, condition)
         if existing is not None:
             return Answer(200, existing.body, existing, written=True)
-    stored = await tx.write(change(made, id, 1, now, "POST"))
+    stored = await tx.write(change(made, id, 1, max(now, tx.began), "POST"))
     return Answer(201, stored.body, stored, written=True)

@@ -34,6 +34,6 @@ async def apply(tx: Tx, caller: Caller, ask: Ask, now: int) -> Answer:
     require_match(ask.if_match, before)
     if before is None or before.deleted:
         return Answer(204, b"", before)
-    updated = max(now, before.updated)
+    updated = max(now, tx.began, before.updated)
     stored = await tx.write(Change(ask.type, ask.id, before.version + 1, updated, "DELETE", b"", ()))
     return Answer(204, b"", stored)

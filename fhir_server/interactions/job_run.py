@@ -26,60 +26,21 @@ from fhir_server.interactions.job_state import (
     read_job,
     read_outcome,
     read_pieces,
-    write_job,
     write_outcome,
     write_pieces,
 )  # fmt: skip
+from fhir_server.interactions.lease import Lease, Superseded
 from fhir_server.interactions.refusal import EXPECTED, refusal
 from fhir_server.interactions.table import Shapes
 from fhir_server.server import Server
 from fhir_server.store.seam import Busy, Conflict, StoreError, Tx
 
 GRACE = 5.0  # seconds that jobs get to end when the server is stopped
-BEAT = 2.0  # seconds at most between two renewals of a lease
 ATTEMPTS = 5  # at a transaction while the store is busy
 
 NOBODY = Grant(client="", scopes=())  # a job that says nothing of its caller's rights has none
 
 log = logging.getLogger("fhir_server")
-
-
-class Superseded(Exception):
-    """Another attempt ended the job, or it was cancelled: this one must leave nothing."""
-
-
-class Lease:
-    """Our hold on a job; `renew` also tells the others how far it is."""
-
-    def __init__(self, server: Server, id: str, job: Job, version: int) -> None:
-        self.server, self.id, self.job, self._version = server, id, job, version
-        self._lock = asyncio.Lock()
-
-    async def renew(self) -> None:
-        """Raises Superseded if another process has the job now, or it has ended."""
-        async with self._lock:
-            self.job.lease = self.server.clock() + self.server.settings.job_lease * 1_000_000
-            if not await write_job(self.server, self.id, self.job, self._version):
-                raise Superseded
-            self._version += 1
-
-    async def release(self) -> None:
-        """Let whoever looks next go on at once."""
-        async with self._lock:
-            self.job.lease = 0
-            await write_job(self.server, self.id, self.job, self._version)
-
-    async def keep(self, holder: "asyncio.Task[None]") -> None:
-        """Renew for ever; the holder is cancelled when the lease is lost."""
-        while True:
-            await asyncio.sleep(min(BEAT, self.server.settings.job_lease / 4))
-            try:
-                await self.renew()
-            except Superseded:
-                holder.cancel()
-                return
-            except (Busy, StoreError):
-                log.warning("job %s: its lease could not be renewed", self.id)
 
 
 def start(server: Server, caller: Caller | None, id: str, shapes: Shapes) -> None:
@@ -129,14 +90,14 @@ async def _run(server: Server, caller: Caller | None, id: str, shapes: Shapes) -
     kept = await read_job(server, id)
     if kept is None or kept[0].lease >= server.clock():
         return
-    lease = Lease(server, id, *kept)
-    job, holder = lease.job, asyncio.current_task()
+    job, holder = kept[0], asyncio.current_task()
+    lease = Lease(server, f"job/{id}", *kept)
     assert holder is not None
     beat: asyncio.Task[None] | None = None
     try:
         await lease.renew()
         beat = asyncio.create_task(lease.keep(holder))
-        await _end(server, id, job, await _performed(server, caller, lease, shapes))
+        await _end(server, id, job, await _performed(server, caller, id, job, lease, shapes))
     except Superseded:
         pass
     except asyncio.CancelledError:  # the server is stopping, or the job was cancelled
@@ -152,9 +113,10 @@ async def _run(server: Server, caller: Caller | None, id: str, shapes: Shapes) -
             beat.cancel()
 
 
-async def _performed(server: Server, caller: Caller | None, lease: Lease, shapes: Shapes) -> bytes | FhirError | None:
+async def _performed(
+    server: Server, caller: Caller | None, id: str, job: Job, lease: Lease, shapes: Shapes
+) -> bytes | FhirError | None:
     """The response of a batch, a refusal, or None when the transaction or another attempt has said how it ended."""
-    job, id = lease.job, lease.id
     if await read_outcome(server, id) is not None:
         return None
     if job.began:

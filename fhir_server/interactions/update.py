@@ -78,7 +78,9 @@ async def apply(
         raise immutable(made.type)
     require_match(conditions.if_match, before)
     require_none(conditions.if_none_match, before)
-    version, updated = (1, now) if before is None else (before.version + 1, max(now, before.updated))
+    version, updated = 1, max(now, tx.began)
+    if before is not None:
+        version, updated = before.version + 1, max(updated, before.updated)
     stored = await tx.write(change(made, id, version, updated, method))
     return Answer(201 if before is None or before.deleted else 200, stored.body, stored, written=True)
 

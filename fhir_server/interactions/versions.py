@@ -41,22 +41,22 @@ async def was_visible(server: Server, caller: Caller, row: Stored, letter: str) 
     ruling = await rule_today(server.store, server.consents, row.type, row.id, row.body)
     entries = server.index(codec.decode(row.body))
     permit = permitted(caller, (row.type,), letter)  # the rule may have been one that nobody had asked about
-    return await _holds(server, permit, Indexed(row.type, row.id, row.updated, entries, *ruling))
+    return await holds(server, permit, Indexed(row.type, row.id, row.updated, entries, *ruling))
 
 
-async def _holds(server: Server, where: Predicate, row: Indexed) -> bool:
-    """`predicate.matches`, with the store for a world."""
+async def holds(server: Server, where: Predicate, row: Indexed) -> bool:
+    """Whether a version meets a condition: `predicate.matches`, with the store for a world."""
     match where:
         case Is():
             return matches(where, row, {})
         case And(parts):
-            return all([await _holds(server, part, row) for part in parts])
+            return all([await holds(server, part, row) for part in parts])
         case Or(parts):
-            return any([await _holds(server, part, row) for part in parts])
+            return any([await holds(server, part, row) for part in parts])
         case Not(part):
-            return not await _holds(server, part, row)
+            return not await holds(server, part, row)
         case Of(types, part):
-            return row.type in types and await _holds(server, part, row)
+            return row.type in types and await holds(server, part, row)
         case Chain(param, type, inner):
             targets = [entry[2] for entry in entries_of(row, param) if entry[1] == type]
             return any([await _found(server, type, id, inner) for id in targets])

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from fhir_server.fhir.codec import Resource
+from fhir_server.matching.contact import followed
 from fhir_server.matching.explain import provenance
 from fhir_server.matching.records import Held, Versioned
 
@@ -23,6 +24,7 @@ class Wanted(NamedTuple):
     guidance: Resource
     sources: tuple[str, ...]  # versioned references
     consents: tuple[str, ...]
+    task: Resource | None = None  # who is asked to look at it
 
     @property
     def id(self) -> str:
@@ -67,6 +69,9 @@ def writes(wanted: Wanted, held: Held, now: int) -> list[Write]:
     made = provenance(wanted.id, targets, wanted.sources, wanted.consents, now)
     if plan or held.provenance is None or _content(made) != _content(held.provenance[0]):
         plan.append(Write(made, held.provenance[1] if held.provenance else 0))
+    task = followed(wanted.task, held.task[0] if held.task else None)
+    if task is not None:
+        plan.append(Write(task, held.task[1] if held.task else 0))
     return plan
 
 

@@ -10,11 +10,23 @@ from typing import Any
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import instant
-from fhir_server.matching.criteria import Study
+from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.evaluate import Judged, Result
-from fhir_server.matching.facts import VARIANT
+from fhir_server.matching.facts import SPREAD, STAGES, VARIANT
 from fhir_server.matching.finding import Outcome
-from fhir_server.matching.leaves import HadMedication, HasAmount, HasDiagnosis, HasMsi, HasVariant, OfAge, Test
+from fhir_server.matching.kinds import (
+    HadTherapy,
+    HasDiagnosis,
+    HasMetastasis,
+    HasResult,
+    HasSpecimen,
+    HasVariant,
+    InPlace,
+    OfAge,
+    OfSex,
+    OfStage,
+    Test,
+)
 from fhir_server.matching.values import LOINC
 from fhir_server.terminology.codes import Concept
 
@@ -25,6 +37,7 @@ DEVICE: Resource = {
     "status": "active",
     "deviceName": [{"name": "Trial matcher", "type": "model-name"}],
 }
+OVERALL = {"met": "match", "not-met": "no-match", "unknown": "unknown"}
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
@@ -34,10 +47,11 @@ def guidance(id: str, study: Study, patient: str, outcome: Outcome, results: Ite
     results = tuple(results)
     criteria = [_criterion(judged, result, len(results) > 1) for result in results for judged in result.criteria]
     body = _frame(id, study.id, patient, "data-required" if outcome == "unknown" else "success", now)
-    overall = {"name": "outcome", "valueCode": outcome}
+    overall = {"name": "overall", "valueCode": OVERALL[outcome]}
     body["contained"] = [{"resourceType": "Parameters", "id": "why", "parameter": [overall, *criteria]}]
     body["outputParameters"] = {"reference": "#why"}
-    wanted = [judged.leaf.test for r in results if r.outcome == "unknown" for judged in r.criteria if judged.open]
+    undecided = [judged for r in results if r.outcome == "unknown" for judged in r.criteria if judged.open]
+    wanted = [judged.node.test for judged in undecided if isinstance(judged.node, Leaf)]
     needs = [need for need in map(_requirement, wanted) if need]
     if outcome == "unknown" and needs:
         body["dataRequirement"] = [need for i, need in enumerate(needs) if need not in needs[:i]]
@@ -62,11 +76,12 @@ def _frame(id: str, study_id: str, patient: str, status: str, now: int) -> Resou
 
 
 def _criterion(judged: Judged, result: Result, several: bool) -> Resource:
-    leaf, finding = judged.leaf, judged.finding
+    node, finding = judged.node, judged.finding
+    excluded = "Excluded: " if isinstance(node, Leaf) and node.exclude else ""
     parts: list[dict[str, Any]] = [
-        {"name": "id", "valueString": leaf.id},
-        {"name": "outcome", "valueCode": finding.outcome},
-        {"name": "text", "valueString": f"{'Excluded: ' if leaf.exclude else ''}{finding.text}"},
+        {"name": "id", "valueString": node.id},
+        {"name": "outcome", "valueCode": finding.outcome if finding.applies else "not-applicable"},
+        {"name": "text", "valueString": f"{excluded}{finding.text}"},
     ]
     parts += [{"name": "evidence", "valueReference": {"reference": reference}} for reference in finding.evidence]
     if judged.open and finding.action:
@@ -83,13 +98,21 @@ def _requirement(test: Test) -> Resource | None:
             return _filtered("Condition", "code", test.concepts)
         case OfAge():
             return {"type": "Patient", "mustSupport": ["birthDate"]}
+        case OfSex():
+            return {"type": "Patient", "mustSupport": ["gender"]}
+        case InPlace():
+            return {"type": "Patient", "mustSupport": ["address"]}
+        case OfStage():
+            return _filtered("Observation", "code", STAGES)
+        case HasMetastasis():
+            return _filtered("Observation", "code", SPREAD)
+        case HasSpecimen():
+            return _filtered("Specimen", "type", test.concepts)
         case HasVariant():
             return _filtered("Observation", "code", (Concept(LOINC, VARIANT),))
-        case HasAmount():
-            return _filtered("Observation", "code", (Concept(LOINC, test.code),))
-        case HasMsi():
-            return _filtered("Observation", "code", (Concept(LOINC, "81695-9"),))
-        case HadMedication():
+        case HasResult():
+            return _filtered("Observation", "code", test.codes)
+        case HadTherapy():
             return _filtered("MedicationStatement", "medication", test.concepts)
     return None
 

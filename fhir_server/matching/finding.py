@@ -15,6 +15,7 @@ class Finding(NamedTuple):
     text: str
     evidence: tuple[str, ...] = ()
     action: str = ""
+    applies: bool = True  # False: what is asked cannot be of such a patient
 
 
 def negate(outcome: Outcome) -> Outcome:

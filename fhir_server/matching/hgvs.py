@@ -20,6 +20,7 @@ _A = "[ACDEFGHIKLMNOPQRSTUVWY*]"
 _NUMBER = "[0-9]{1,6}"
 _SPAN = rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?:_(?P<last>{_A}(?P<end>{_NUMBER})))?"
 _PROTEIN = (
+    ("same", re.compile(rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?P<new>=)")),
     ("sub", re.compile(rf"(?P<first>{_A}(?P<start>{_NUMBER}))(?P<new>{_A})")),
     ("delins", re.compile(rf"{_SPAN}delins(?P<new>{_A}+)")),
     ("del", re.compile(rf"{_SPAN}del(?:{_A}+|\d+)?")),
@@ -38,7 +39,7 @@ class Variant(NamedTuple):
 
     `change` is canonical: one-letter residues, no brackets, no listing of what was deleted or duplicated. `reference`
     is the accession without its version and `gene` the symbol, None where the text gives none. `start` and `end` are
-    the first and last residue, 0 at DNA level; `edit` is sub, del, delins, dup, ins, fs, ext, or `c`.
+    the first and last residue, 0 at DNA level; `edit` is sub, same (`V600=`), del, delins, dup, ins, fs, ext, or `c`.
     """
 
     kind: str
@@ -79,7 +80,7 @@ def _protein(text: str) -> Variant | None:
             continue
         parts = found.groupdict()
         if edit == "sub" and parts["first"][0] == parts["new"]:
-            return None
+            edit, parts["new"] = "same", "="
         where = parts["first"] + (f"_{parts['last']}" if parts.get("last") else "")
         start = int(parts["start"])
         return Variant("p", _canonical(edit, where, parts), None, None, edit, start, int(parts.get("end") or start))
@@ -88,7 +89,7 @@ def _protein(text: str) -> Variant | None:
 
 def _canonical(edit: str, where: str, parts: dict[str, str | None]) -> str:
     new = parts.get("new") or ""
-    if edit in ("sub", "ext"):
+    if edit in ("sub", "same", "ext"):
         return where + new
     if edit == "fs":
         return f"{where}{new}fs{(parts['stop'] or '').replace('X', '*')}"

@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from fhir_server.access.consent import Decision, permits
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
-from fhir_server.matching.criteria import Study
-from fhir_server.matching.evaluate import evaluate_study, fails
+from fhir_server.matching.contact import request
+from fhir_server.matching.criteria import Leaf, Study
+from fhir_server.matching.due import due
+from fhir_server.matching.evaluate import Memo, Result, evaluate_study
 from fhir_server.matching.explain import guidance, silent
-from fhir_server.matching.facts import Facts, facts_of
-from fhir_server.matching.genes import genes_of
-from fhir_server.matching.records import ASKED, Held, Versioned, held, medications, of_patients, records
+from fhir_server.matching.kinds import HasDiagnosis
+from fhir_server.matching.people import Person, look
+from fhir_server.matching.population import Population
+from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
+from fhir_server.terminology.codes import Concept
 
 _NOTHING = Held()
 _STATUS = {"met": "candidate", "unknown": "potential-candidate", "not-met": "ineligible"}
@@ -22,6 +25,8 @@ class Scope(NamedTuple):
 
     studies: Mapping[str, Study]
     whole: bool
+    asked: frozenset[Concept]  # what Observations they ask about
+    timed: tuple[Leaf, ...] = ()  # the criteria that say when a patient is due; empty if nobody asks
 
 
 class Case(NamedTuple):
@@ -35,102 +40,103 @@ class Case(NamedTuple):
     held: Mapping[str, Held]
     consents: frozenset[tuple[str, int]]
     now: int
+    due: frozenset[int]  # when time alone may change it
 
 
 async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> list[Case]:
     """Judge some patients. Of those whose consent does not permit it, only Consent and ResearchSubject are read."""
     people = list(people)
     now = server.clock()
-    ids = [patient["id"] for patient, _ in people]
-    consents = await of_patients(server, ("Consent",), ids)
-    subjects = await of_patients(server, ("ResearchSubject",), ids)
-    decisions = {
-        patient["id"]: permits(
-            [consent for consent, _ in consents.get(patient["id"], ())], patient, ASKED, now, server.settings.adult_age
-        )
-        for patient, _ in people
-    }
-    alive = [patient["id"] for patient, _ in people if not _deceased(patient)]
-    found = await records(server, [id for id in alive if decisions[id].permit])
-    stored = await medications(server, found)
+    subjects = await of_patients(server, ("ResearchSubject",), [patient["id"] for patient, _ in people])
     ours = [row for rows in subjects.values() for row in rows if row[0]["id"].startswith(PREFIX)]
     kept = await held(server, ours)
+    persons = await look(server, people, scope.asked, now)
+    looked_at = [person for person in persons if person.facts is not None]
+    population = Population([person.facts for person in looked_at if person.facts], server.terminology, now)
+    fitting = {id: population.of_study(study).possible for id, study in scope.studies.items() if study.open}
+    places = {person.id: number for number, person in enumerate(looked_at)}
     cases = []
-    genes = genes_of(server.terminology)
-    for patient, version in people:
-        id = patient["id"]
-        mine = {row[0]["id"]: kept[row[0]["id"]] for row in subjects.get(id, ()) if row[0]["id"] in kept}
-        facts = None
-        if decisions[id].permit and not _deceased(patient):
-            facts = facts_of(patient, version, found.get(id, ()), genes, stored.get)
-        person = _Person(id, facts, decisions[id], consents.get(id, []), subjects.get(id, []), mine)
-        cases.append(_case(server, scope, person, now))
+    for person in persons:
+        mine = subjects.get(person.id, [])
+        own = {row[0]["id"]: kept[row[0]["id"]] for row in mine if row[0]["id"] in kept}
+        bit = 1 << places[person.id] if person.id in places else 0
+        known = _Known(person, mine, own, frozenset(id for id, sets in fitting.items() if sets & bit))
+        cases.append(_case(server, scope, known, now))
     return cases
 
 
-def _deceased(patient: Mapping[str, object]) -> bool:
-    return patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient
+class _Known(NamedTuple):
+    """A person, every ResearchSubject of them, what the matcher wrote for them, and the studies they may fit."""
 
-
-class _Person(NamedTuple):
-    """What is known of a patient; no facts when they must not, or need not, be looked at."""
-
-    id: str
-    facts: Facts | None
-    decision: Decision
-    consents: list[Versioned]
+    person: Person
     subjects: list[Versioned]
     held: Mapping[str, Held]
-
-    def deciding(self) -> tuple[str, ...]:
-        """The Consents that decided, as versioned references."""
-        deciding = {found.consent for found in self.decision.by}
-        named = ((f"Consent/{consent['id']}", version) for consent, version in self.consents)
-        return tuple(f"{reference}/_history/{version}" for reference, version in named if reference in deciding)
+    fitting: frozenset[str]
 
 
-def _case(server: Server, scope: Scope, person: _Person, now: int) -> Case:
-    open_ = [study for study in scope.studies.values() if study.open] if person.facts else []
+def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
+    person = known.person
+    open_ = [study for study in scope.studies.values() if study.open and person.may(study.id)]
     wanted: list[Wanted] = []
+    memo: Memo = {}
     untouched = 0
     for study in open_:
-        before = person.held.get(pair_id(study.id, person.id), _NOTHING) if person.held else _NOTHING
-        pair = _evaluated(server, study, person, before, now)
+        if study.id not in known.fitting and not known.held:
+            continue
+        before = known.held.get(pair_id(study.id, person.id), _NOTHING)
+        if study.id not in known.fitting and not before.ours:
+            continue
+        pair = _evaluated(server, study, person, before, now, memo)
         if pair is None:
             continue
-        if taken_by_person(before, person.subjects, study.id):
+        if taken_by_person(before, known.subjects, study.id):
             untouched += pair.positive
         else:
             wanted.append(pair)
-    wanted += _taken_back(scope, person, {study.id for study in open_}, now)
+    wanted += _taken_back(scope, known, {study.id for study in open_}, now)
     versions = frozenset((consent["id"], version) for consent, version in person.consents)
     pairs = len(open_)
-    return Case(person.id, person.facts is not None, pairs, untouched, tuple(wanted), person.held, versions, now)
+    again = frozenset(due(person, scope.timed, now))
+    permitted = person.facts is not None
+    return Case(person.id, permitted, pairs, untouched, tuple(wanted), known.held, versions, now, again)
 
 
-def _evaluated(server: Server, study: Study, person: _Person, before: Held, now: int) -> Wanted | None:
-    """What the pair should become; None when nothing is stored for it and nothing should be."""
+def _evaluated(server: Server, study: Study, person: Person, before: Held, now: int, memo: Memo) -> Wanted | None:
+    """What a pair that may fit, or is stored, should become; None for neither a candidate nor one to take back."""
     assert person.facts is not None
-    if not before.ours and fails(study, person.facts, server.terminology, now):
+    outcome, results = evaluate_study(study, person.facts, server.terminology, now, memo)
+    near = outcome != "unknown" or any(promising(result, server.settings.match_unknowns) for result in results)
+    if not (near or before.ours):
         return None
-    outcome, results = evaluate_study(study, person.facts, server.terminology, now)
     id = pair_id(study.id, person.id)
     sources = [f"ResearchStudy/{study.id}/_history/{study.version}"]
     sources += [group for result in results for group in result.groups]
     sources += [ref for result in results for judged in result.criteria for ref in judged.finding.evidence]
     reasons = guidance(id, study, person.id, outcome, results, now)
-    return Wanted(study.id, person.id, _STATUS[outcome], reasons, tuple(sources), person.deciding())
+    status = _STATUS[outcome] if near else "ineligible"
+    task = request(id, study.id, study.title, person, now) if status == "candidate" else None
+    return Wanted(study.id, person.id, status, reasons, tuple(sources), person.deciding(), task)
 
 
-def _taken_back(scope: Scope, person: _Person, judged: set[str], now: int) -> Iterator[Wanted]:
+def promising(result: Result, most: int) -> bool:
+    """Whether what is unknown is worth a potential candidate: no diagnosis is, and at most so many criteria are."""
+    if result.outcome != "unknown":
+        return False
+    unknown = sum(judged.depth == 0 and judged.finding.outcome == "unknown" for judged in result.criteria)
+    kinds = (judged.node.test for judged in result.criteria if judged.open and isinstance(judged.node, Leaf))
+    return unknown <= most and not any(isinstance(test, HasDiagnosis) for test in kinds)
+
+
+def _taken_back(scope: Scope, known: _Known, judged: set[str], now: int) -> Iterator[Wanted]:
     """Candidates of earlier runs that no criteria speak for today: no consent, a death, a study that is not open."""
-    for id, before in person.held.items():
+    person = known.person
+    for id, before in known.held.items():
         if not before.ours or before.subject is None:
             continue
         study = before.subject[0].get("study", {}).get("reference", "").removeprefix("ResearchStudy/")
         if study in judged or id != pair_id(study, person.id) or not (scope.whole or study in scope.studies):
             continue
-        if not person.decision.permit:
+        if not person.permission.of_study(study):
             status, why = "withdrawn", "The patient's consent does not permit matching with trials."
         elif person.facts is None:
             status, why = "ineligible", "The patient is recorded as deceased."

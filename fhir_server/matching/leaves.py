@@ -1,112 +1,80 @@
 """One characteristic of a Group as a typed test. See docs/matching.md for the codes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.matching import hgvs
-from fhir_server.matching.facts import ECOG, HGVS, MSI, TMB, VARIANT
+from fhir_server.matching.facts import ECOG, HGVS, LINES, MSI, PREGNANCY, STAGES, TMB, VARIANT
 from fhir_server.matching.genes import HGNC, genes_of
-from fhir_server.matching.hgvs import Variant
-from fhir_server.matching.values import LOINC, Span, codes, concepts, label, quantity_span, range_span
+from fhir_server.matching.kinds import (
+    UNITS,
+    Duration,
+    HadTherapy,
+    HasDiagnosis,
+    HasMetastasis,
+    HasResult,
+    HasSpecimen,
+    HasVariant,
+    InPlace,
+    OfAge,
+    OfSex,
+    OfStage,
+    Test,
+    Unjudged,
+    VariantGroup,
+)
+from fhir_server.matching.stage import stage_of
+from fhir_server.matching.values import KIND, LOINC, Span, concepts, label, named, quantity_span, range_span, unit_of
 from fhir_server.terminology.codes import Concept, Terminology
 
-DIAGNOSIS, AGE, MEDICATION = "29308-4", "30525-0", "10160-0"
-AGE_UNITS = {"a": "years", "mo": "months", "wk": "weeks", "d": "days"}
 OLDEST = 60_000  # in days; no criterion needs more in any unit
-PER_MEGABASE = frozenset({"1/1000000{Base}", "1/1000000{base}", "1/1000000.{Base}", "{mutations}/Mb", "1/Mb", "/Mb"})
+WASHOUT = "https://participation.example/fhir/StructureDefinition/criterion-washout"
+COUNTRY, PART = "urn:iso:std:iso:3166", "urn:iso:std:iso:3166:-2"
 
-
-@dataclass(frozen=True, slots=True)
-class HasDiagnosis:
-    """A condition that is one of these synonyms or lies below it."""
-
-    text: str
-    concepts: tuple[Concept, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OfAge:
-    """Completed units of age within a span."""
-
-    text: str
-    span: Span
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class VariantGroup:
-    """Protein changes that share a gene, a kind of edit and a stretch of residues, or are listed."""
-
-    genes: frozenset[str]
-    edits: frozenset[str]
-    first: int
-    last: int
-    changes: frozenset[str]
-
-    def holds(self, change: Variant) -> bool:
-        """Whether a protein change belongs to the group."""
-        if change.change in self.changes:
-            return change.kind == "p"
-        return change.edit in self.edits and self.first <= change.start and change.end <= self.last
-
-
-@dataclass(frozen=True, slots=True)
-class HasVariant:
-    """A variant: any of the gene (`whole_gene`), a change, a group of them, or what carries one of the concepts."""
-
-    text: str
-    concepts: frozenset[Concept]
-    genes: frozenset[str]
-    whole_gene: bool
-    changes: tuple[Variant, ...]
-    groups: tuple[VariantGroup, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HasAmount:
-    """A number (`code` is TMB or ECOG) within a span."""
-
-    text: str
-    code: str
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class HasMsi:
-    """A microsatellite result that is one of these synonyms."""
-
-    text: str
-    concepts: tuple[Concept, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HadMedication:
-    """A medication that is one of these synonyms or lies below it."""
-
-    text: str
-    concepts: tuple[Concept, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Unjudged:
-    """A criterion that cannot be judged, and why."""
-
-    text: str
-    reason: str
-
-
-Test = HasDiagnosis | OfAge | HasVariant | HasAmount | HasMsi | HadMedication | Unjudged
+# What the results are called whose codes need no display.
+NAMES = {
+    Concept(LOINC, ECOG): "ECOG performance status",
+    Concept(LOINC, TMB): "Tumour mutational burden",
+    Concept(LOINC, MSI): "Microsatellite status",
+    Concept(LOINC, "89243-0"): "Karnofsky performance status",
+    Concept(LOINC, "16112-5"): "Estrogen receptor",
+    Concept(LOINC, "16113-3"): "Progesterone receptor",
+    Concept(LOINC, "48676-1"): "HER2",
+    PREGNANCY: "Pregnancy",
+    LINES: "Prior lines of therapy",
+}
+SEXES = {
+    Concept("http://hl7.org/fhir/administrative-gender", "male"): "male",
+    Concept("http://hl7.org/fhir/administrative-gender", "female"): "female",
+    Concept("http://terminology.hl7.org/CodeSystem/v3-AdministrativeGender", "M"): "male",
+    Concept("http://terminology.hl7.org/CodeSystem/v3-AdministrativeGender", "F"): "female",
+    Concept(LOINC, "LA2-8"): "male",
+    Concept(LOINC, "LA3-6"): "female",
+    Concept("http://snomed.info/sct", "248153007"): "male",
+    Concept("http://snomed.info/sct", "248152002"): "female",
+}
 
 
 def leaf_test(characteristic: Resource, terminology: Terminology) -> Test:
     """The test of a characteristic; Unjudged for a code or value that is not understood."""
     code = characteristic.get("code", {})
-    for known in codes(code, LOINC):
+    codings = concepts(code)
+    for known in codings:
         if known in _READERS:
             return _READERS[known](characteristic, terminology)
+    observed = tuple(coding for coding in codings if coding.system == LOINC or coding in NAMES)
+    if observed and any(key.startswith("value") for key in characteristic):
+        return _result(characteristic, observed)
     return Unjudged(label(code), f"the criterion code {label(code)} is not known")
+
+
+def duration_of(value: Resource) -> Duration | None:
+    """A valueDuration in whole days, weeks, months or years; None for any other."""
+    number, unit = value.get("value"), value.get("code", "")
+    if number is None or value.get("comparator") or unit not in UNITS or number % 1 or not 0 <= number <= OLDEST:
+        return None
+    return Duration(int(number), unit)
 
 
 def _concept(characteristic: Resource) -> tuple[str, tuple[Concept, ...]]:
@@ -121,108 +89,174 @@ def _diagnosis(characteristic: Resource, terminology: Terminology) -> Test:
     return HasDiagnosis(f"Diagnosis {text}", found)
 
 
-def _medication(characteristic: Resource, terminology: Terminology) -> Test:
-    text, found = _concept(characteristic)
-    if not found:
-        return Unjudged("Prior medication", "a prior medication needs a valueCodeableConcept with a coding")
-    return HadMedication(f"Prior {text}", found)
+def _metastatic(characteristic: Resource, terminology: Terminology) -> Test:
+    return _spread(characteristic, "Metastatic disease", brain=False)
 
 
-def _msi(characteristic: Resource, terminology: Terminology) -> Test:
+def _brain(characteristic: Resource, terminology: Terminology) -> Test:
+    return _spread(characteristic, "Brain metastases", brain=True)
+
+
+def _spread(characteristic: Resource, text: str, brain: bool) -> Test:
+    if characteristic.get("valueBoolean") is not True:
+        return Unjudged(text, "it needs valueBoolean true; to ask for its absence, exclude it")
+    return HasMetastasis(text, brain)
+
+
+def _stage(characteristic: Resource, terminology: Terminology) -> Test:
+    value = characteristic.get("valueCodeableConcept", {})
+    stage = stage_of(value)
+    if stage is None:
+        return Unjudged(f"Stage {label(value)}", "a stage needs a valueCodeableConcept such as III or IIIA")
+    return OfStage(f"Stage {stage}", stage.number, stage.letter)
+
+
+def _therapy(characteristic: Resource, terminology: Terminology) -> Test:
     text, found = _concept(characteristic)
     if not found:
-        return Unjudged("Microsatellite status", "it needs a valueCodeableConcept with a coding")
-    return HasMsi(f"Microsatellite status {text}", found)
+        return Unjudged("Prior therapy", "a prior therapy needs a valueCodeableConcept with a coding")
+    for extension in characteristic.get("modifierExtension", ()):
+        if named(extension.get("url", "")) == WASHOUT:
+            washout = duration_of(extension.get("valueDuration", {}))
+            if washout is None:
+                return Unjudged(f"Prior {text}", "its washout needs a valueDuration in d, wk, mo or a")
+            return HadTherapy(f"Prior {text} within {washout}", found, washout)
+    return HadTherapy(f"Prior {text}", found)
+
+
+def _specimen(characteristic: Resource, terminology: Terminology) -> Test:
+    text, found = _concept(characteristic)
+    if not found:
+        return Unjudged("Biospecimen", "a biospecimen needs a valueCodeableConcept with a coding")
+    return HasSpecimen(f"Available specimen {text}", found)
+
+
+def _sex(characteristic: Resource, terminology: Terminology) -> Test:
+    _, found = _concept(characteristic)
+    sexes = {SEXES[coding] for coding in found if coding in SEXES}
+    if len(sexes) != 1:
+        return Unjudged("Sex", "it needs a valueCodeableConcept for male or female")
+    sex = sexes.pop()
+    return OfSex(f"Sex {sex}", sex)
+
+
+def _place(characteristic: Resource, terminology: Terminology) -> Test:
+    text, found = _concept(characteristic)
+    places = frozenset(coding.code.upper() for coding in found if coding.system in (COUNTRY, PART))
+    if not places:
+        return Unjudged("Place of living", f"it needs a code of {COUNTRY} or {PART}")
+    return InPlace(f"Living in {text}", places)
 
 
 def _span(characteristic: Resource) -> tuple[Span | None, set[str]]:
-    """The span of a valueQuantity or valueRange, and the unit codes in it."""
+    """The span of a valueQuantity, valueRange or valueInteger, and the unit codes in it."""
     if "valueQuantity" in characteristic:
         quantity = characteristic["valueQuantity"]
-        return quantity_span(quantity), {quantity.get("code", "")}
+        return quantity_span(quantity), {unit_of(quantity)}
+    if isinstance(characteristic.get("valueInteger"), int):
+        value = Decimal(characteristic["valueInteger"])
+        return Span(value, value), {""}
     value = characteristic.get("valueRange", {})
-    return range_span(value), {value[end].get("code", "") for end in ("low", "high") if end in value}
+    return range_span(value), {unit_of(value[end]) for end in ("low", "high") if end in value}
 
 
 def _age(characteristic: Resource, terminology: Terminology) -> Test:
     span, units = _span(characteristic)
     unit = next(iter(units), "")
-    if span is None or len(units) != 1 or unit not in AGE_UNITS:
-        return Unjudged("Age", f"an age needs one value or range in {', '.join(AGE_UNITS)}")
+    if span is None or len(units) != 1 or unit not in UNITS:
+        return Unjudged("Age", f"an age needs one value or range in {', '.join(UNITS)}")
     if any(end is not None and not 0 <= end <= OLDEST for end in (span.low, span.high)):
         return Unjudged("Age", "the age lies beyond any life")
-    text = f"Age {span} {AGE_UNITS[unit]}"
+    text = f"Age {span} {UNITS[unit]}"
     if unit == "a" and any(end is not None and end % 1 for end in (span.low, span.high)):
         low, high = (None if end is None else end * 12 for end in (span.low, span.high))
         return OfAge(text, span._replace(low=low, high=high), "mo")
     return OfAge(text, span, unit)
 
 
-def _tmb(characteristic: Resource, terminology: Terminology) -> Test:
+def _result(characteristic: Resource, codes: tuple[Concept, ...]) -> Test:
+    name = next((NAMES[code] for code in codes if code in NAMES), label(characteristic["code"]))
+    not_for = "male" if PREGNANCY in codes else ""
+    if "valueCodeableConcept" in characteristic:
+        text, answers = _concept(characteristic)
+        if not answers:
+            return Unjudged(name, "it needs a valueCodeableConcept with a coding")
+        return HasResult(f"{name} {text}", name, codes, None, "", answers, not_for)
     span, units = _span(characteristic)
-    if span is None or not units <= PER_MEGABASE:
-        return Unjudged("Tumour mutational burden", "it needs a value or range in 1/1000000{Base}")
-    return HasAmount(f"Tumour mutational burden {span} per megabase", TMB, span)
-
-
-def _ecog(characteristic: Resource, terminology: Terminology) -> Test:
-    span, _ = _span(characteristic)
-    if span is None and isinstance(characteristic.get("valueInteger"), int):
-        value = Decimal(characteristic["valueInteger"])
-        span = Span(value, value)
-    if span is None:
-        return Unjudged("ECOG performance status", "it needs a valueQuantity or valueRange")
-    return HasAmount(f"ECOG performance status {span}", ECOG, span)
+    if span is None or len(units) != 1:
+        return Unjudged(name, "it needs one number, range or coded answer, and both ends of a range in one unit")
+    (unit,) = units
+    wanted = unit_of({"code": "1/1000000{Base}"})
+    if Concept(LOINC, TMB) in codes and unit != wanted:
+        return Unjudged(name, f"it needs a value or range in {wanted}")
+    shown = "per megabase" if unit == wanted else unit
+    return HasResult(f"{name} {span} {shown}".strip(), name, codes, span, unit, (), not_for)
 
 
 def _variant(characteristic: Resource, terminology: Terminology) -> Test:
     value = characteristic.get("valueCodeableConcept", {})
     codings = concepts(value)
     genes = genes_of(terminology)
-    named = genes.named(codings)
+    about = genes.named(codings)
     written = [hgvs.parse(coding.code) for coding in codings if coding.system == HGVS]
     if any(change is None for change in written):
         return Unjudged(f"Variant {label(value)}", "the HGVS expression is not one certain p. or c. change")
     changes = tuple(change for change in written if change is not None)
     groups = tuple(_groups(codings, terminology))
     for change in changes:
-        named |= genes.of_variant(change)
+        about |= genes.of_variant(change)
     for group in groups:
-        named |= group.genes
-    if changes and not named:
+        about |= group.genes
+    if changes and not about:
         return Unjudged(f"Variant {label(value)}", "the HGVS expression names no known gene: add a gene coding")
     others = frozenset(coding for coding in codings if coding.system not in (HGNC, HGVS))
-    if not (named or others):
+    if not (about or others):
         return Unjudged("Variant", "a variant needs a gene, an HGVS expression or a coded group of variants")
-    symbols = "/".join(sorted(genes.symbol(gene) for gene in named))
+    symbols = "/".join(sorted(genes.symbol(gene) for gene in about))
     exact = ", ".join(dict.fromkeys(f"{change.kind}.{change.change}" for change in changes))
     text = f"{symbols} {exact or ('variant' if not (groups or others) else label(value))}".strip()
-    return HasVariant(text, others, named, not (changes or groups or others), changes, groups)
+    return HasVariant(text, others, about, not (changes or groups or others), changes, groups)
 
 
 def _groups(codings: tuple[Concept, ...], terminology: Terminology) -> list[VariantGroup]:
     same = {other for coding in codings for other in terminology.equivalents(*coding)}
-    found = []
-    for concept in same:
-        if genes := terminology.property(concept, "gene"):
-            found.append(
-                VariantGroup(
-                    frozenset(genes),
-                    frozenset(terminology.property(concept, "edit")),
-                    next(iter(terminology.property(concept, "first-residue")), 0),
-                    next(iter(terminology.property(concept, "last-residue")), 0),
-                    frozenset(terminology.property(concept, "change")),
-                )
-            )
-    return found
+    return [_group(concept, terminology) for concept in sorted(same) if terminology.property(concept, "gene")]
 
 
-_READERS: Mapping[str, Callable[[Resource, Terminology], Test]] = {
-    DIAGNOSIS: _diagnosis,
-    AGE: _age,
-    VARIANT: _variant,
-    TMB: _tmb,
-    MSI: _msi,
-    ECOG: _ecog,
-    MEDICATION: _medication,
+def _group(concept: Concept, terminology: Terminology) -> VariantGroup:
+    def texts(name: str) -> frozenset[str]:
+        return frozenset(map(str, terminology.property(concept, name)))
+
+    def number(name: str) -> Decimal:
+        return Decimal(str(next(iter(terminology.property(concept, name)), 0)))
+
+    return VariantGroup(
+        genes=texts("gene"),
+        edits=texts("edit"),
+        first=int(number("first-residue")),
+        last=int(number("last-residue")),
+        changes=texts("change"),
+        consequences=texts("consequence"),
+        exons=frozenset(map(int, texts("exon"))),
+        copies=next(iter(texts("copy-change")), ""),
+        fusion="True" in texts("fusion"),
+        origin=next(iter(texts("origin")), ""),
+        oncogenic="True" in texts("oncogenic"),
+        frequency=number("minimum-allelic-frequency"),
+    )
+
+
+_READERS: Mapping[Concept, Callable[[Resource, Terminology], Test]] = {
+    Concept(LOINC, "29308-4"): _diagnosis,
+    Concept(LOINC, "30525-0"): _age,
+    Concept(LOINC, "46098-0"): _sex,
+    Concept(LOINC, "76689-9"): _sex,
+    Concept(LOINC, VARIANT): _variant,
+    Concept(LOINC, "10160-0"): _therapy,
+    Concept(LOINC, "47519-4"): _therapy,
+    Concept(KIND, "metastatic"): _metastatic,
+    Concept(KIND, "brain-metastases"): _brain,
+    Concept(KIND, "biospecimen"): _specimen,
+    Concept(KIND, "location"): _place,
+    **dict.fromkeys(STAGES, _stage),
 }

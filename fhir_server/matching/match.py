@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from fhir_server.fhir.codec import decode
 from fhir_server.fhir.outcome import refuse
-from fhir_server.matching.criteria import Study
+from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.judge import Case, Scope, judge
-from fhir_server.matching.records import Versioned, by_ids, patients, read_studies
+from fhir_server.matching.records import Versioned, by_id, by_ids, patients
 from fhir_server.matching.settle import settle
+from fhir_server.matching.studies import read_studies
+from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.store.seam import Conflict
 
@@ -39,16 +42,17 @@ async def match(server: Server, study_id: str | None = None, patient_id: str | N
     Raises FhirError 404 when the study or patient named does not exist.
     """
     summary = MatchSummary()
-    studies = await read_studies(server, study_id)
+    found = await read_studies(server, by_id((study_id,)) if study_id else EVERYTHING)
+    studies = [registered.study for registered in found]
     if study_id and not studies:
         raise refuse(404, "not-found", f"There is no ResearchStudy/{study_id}.")
     for study in studies:
         _note(study, summary)
-    scope = Scope({study.id: study for study in studies}, whole=study_id is None)
-    async for batch in patients(server, patient_id):
-        cases = await judge(server, scope, batch)
+    scope = Scope({study.id: study for study in studies}, study_id is None, asked(studies))
+    async for batch in patients(server, by_id((patient_id,)) if patient_id else EVERYTHING):
+        cases = await judge(server, scope, [(decode(row.body), row.version) for row in batch])
         for case in cases:
-            await _finish(server, scope, case, summary)
+            await finish(server, scope, case, summary)
     if patient_id and not summary.patients:
         raise refuse(404, "not-found", f"There is no Patient/{patient_id}.")
     return summary
@@ -63,7 +67,7 @@ def _note(study: Study, summary: MatchSummary) -> None:
         summary.problems += [(study.id, text) for text in texts]
 
 
-async def _finish(server: Server, scope: Scope, case: Case, summary: MatchSummary) -> None:
+async def finish(server: Server, scope: Scope, case: Case, summary: MatchSummary) -> None:
     """Write a patient's case; if the record changed meanwhile, read and judge it again."""
     summary.patients += 1
     for _ in range(ATTEMPTS):

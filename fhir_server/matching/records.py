@@ -1,82 +1,55 @@
-"""Reads what matching needs from the store: studies with their Groups, and patients' records a batch at a time."""
+"""Reads patients' records from the store, a batch of patients at a time."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from fhir_server.access.consent import Request
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
-from fhir_server.matching.criteria import Study, compile_study, group_references
-from fhir_server.matching.facts import ECOG, MSI, REGION, TMB, VARIANT
+from fhir_server.matching.facts import ECOG, LINES, MSI, PREGNANCY, REGION, SPREAD, STAGES, TMB, VARIANT
+from fhir_server.matching.permission import seen
 from fhir_server.matching.values import LOINC
-from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Or, Param, Predicate
+from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Not, Or, Param, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Query
+from fhir_server.store.seam import Query, Stored
+from fhir_server.terminology.codes import Concept
 
-# The matcher asks for no study in particular; "-" is none that a consent could name.
-ASKED = Request("CLINTRCH", actions=frozenset({"access", "use"}), study="-")
 BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
-_PATIENT = {
+PATIENT = {
     "Condition": "subject",
     "MedicationStatement": "subject",
     "MedicationRequest": "subject",
     "MedicationAdministration": "subject",
     "Observation": "subject",
+    "Procedure": "subject",
+    "Specimen": "subject",
     "Consent": "patient",
     "ResearchSubject": "individual",
 }
-_CLINICAL = ("Condition", "MedicationStatement", "MedicationRequest", "MedicationAdministration")
-_OBSERVED = Or(
-    tuple(
-        Is(Param("code", "token"), (("system", "=", LOINC), ("code", "=", code)))
-        for code in (VARIANT, REGION, TMB, MSI, ECOG)
-    )
+MEDICATIONS = ("MedicationStatement", "MedicationRequest", "MedicationAdministration")
+_CLINICAL = (
+    "Condition",
+    "MedicationStatement",
+    "MedicationRequest",
+    "MedicationAdministration",
+    "Procedure",
+    "Specimen",
 )
+_CODE = Param("code", "token")
+# Observations that any study may ask about; older ones say in words only what they are.
+_ALWAYS = (
+    *(Concept(LOINC, code) for code in (VARIANT, REGION, TMB, MSI, ECOG)), PREGNANCY, LINES, *STAGES, *SPREAD,
+)  # fmt: skip
 
 
-async def read_studies(server: Server, study_id: str | None) -> list[Study]:
-    """All studies, or the one named, with their criteria compiled."""
-    where = by_id((study_id,)) if study_id else EVERYTHING
-    studies = []
-    async for row in server.store.scan(Query(("ResearchStudy",), where)):
-        study = codec.decode(row.body)
-        groups = await _groups(server, study) if study.get("status") == "active" else {}
-        studies.append(compile_study(study, row.version, groups.get, server.terminology))
-    return studies
-
-
-async def _groups(server: Server, study: Resource) -> Mapping[str, Versioned]:
-    """Every Group that the study refers to, directly or through other Groups, by the reference as written."""
-    found: dict[str, Versioned] = {}
-    seen: set[str] = set()
-    open_ = list(group_references(study))
-    while open_:
-        reference = open_.pop()
-        if reference in seen:
-            continue
-        seen.add(reference)
-        target = parse(reference, server.settings.base)
-        if target.type != "Group":
-            continue
-        row = await server.store.read("Group", target.id, EVERYTHING)
-        if row is None or row.deleted:
-            continue
-        group = codec.decode(row.body)
-        found[reference] = group, row.version
-        open_ += group_references(group)
-    return found
-
-
-async def patients(server: Server, patient_id: str | None) -> AsyncIterator[list[Versioned]]:
-    """Patients in batches, all of them or the one named."""
-    where = by_id((patient_id,)) if patient_id else EVERYTHING
-    batch: list[Versioned] = []
+async def patients(server: Server, where: Predicate = EVERYTHING) -> AsyncIterator[list[Stored]]:
+    """The patients that match, in batches, in order of creation."""
+    batch: list[Stored] = []
     async for row in server.store.scan(Query(("Patient",), where)):
-        batch.append((codec.decode(row.body), row.version))
+        batch.append(row)
         if len(batch) == BATCH:
             yield batch
             batch = []
@@ -91,7 +64,7 @@ async def of_patients(
     server: Server, types: tuple[str, ...], ids: Iterable[str], where: Predicate = EVERYTHING
 ) -> Grouped:
     """The resources of these types (which name the patient alike) whose patient is one of `ids`, by patient."""
-    path = _PATIENT[types[0]]
+    path = PATIENT[types[0]]
     wanted = tuple(map(partial(of_patient, types[0]), ids))
     grouped: Grouped = {}
     if not wanted:
@@ -105,16 +78,18 @@ async def of_patients(
 
 def of_patient(type: str, id: str) -> Predicate:
     """Resources of a type that are about this patient."""
-    return Is(Param(_PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
+    return Is(Param(PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
 
 
-async def records(server: Server, ids: Iterable[str]) -> Grouped:
-    """Everything that facts are made of, by patient, as far as consent permits the matcher to see it."""
+async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
+    """Everything that facts are made of, by patient, as far as consent permits the matcher to see it; `asked`: the
+    codes of Observations that studies ask about."""
     ids = tuple(ids)
-    await server.consents.rules.fresh(server.store)
-    seen = server.consents.rules.allowed(ASKED).at(server.clock())
-    found = await of_patients(server, _CLINICAL, ids, seen)
-    for id, observations in (await of_patients(server, ("Observation",), ids, And((_OBSERVED, seen)))).items():
+    permitted = await seen(server)
+    found = await of_patients(server, _CLINICAL, ids, permitted)
+    wanted = tuple(dict.fromkeys((system, code) for system, code in (*_ALWAYS, *asked)))
+    observed = Or((Is(_CODE, (("system,code", "in", wanted),)), Not(Is(_CODE))))
+    for id, observations in (await of_patients(server, ("Observation",), ids, And((observed, permitted)))).items():
         found.setdefault(id, []).extend(observations)
     return found
 
@@ -154,6 +129,7 @@ class Held(NamedTuple):
     subject: Versioned | None = None
     guidance: Versioned | None = None
     provenance: Versioned | None = None
+    task: Versioned | None = None
 
     @property
     def ours(self) -> bool:
@@ -166,8 +142,9 @@ class Held(NamedTuple):
 
 
 async def held(server: Server, subjects: Iterable[Versioned]) -> dict[str, Held]:
-    """The ResearchSubjects with the GuidanceResponse and Provenance of the same id, by id."""
+    """The ResearchSubjects with the GuidanceResponse, Provenance and Task of the same id, by id."""
     rows = {subject["id"]: (subject, version) for subject, version in subjects}
     guidance = await by_ids(server, "GuidanceResponse", rows)
     provenance = await by_ids(server, "Provenance", rows)
-    return {id: Held(row, guidance.get(id), provenance.get(id)) for id, row in rows.items()}
+    tasks = await by_ids(server, "Task", rows)
+    return {id: Held(row, guidance.get(id), provenance.get(id), tasks.get(id)) for id, row in rows.items()}

@@ -2,7 +2,7 @@
 
 from fhir_server.access import OPERATOR, transact
 from fhir_server.interactions.draft import Draft, change, draft
-from fhir_server.matching.candidates import Wanted, Write, writes
+from fhir_server.matching.candidates import Write, writes
 from fhir_server.matching.explain import DEVICE, DEVICE_ID
 from fhir_server.matching.judge import Case
 from fhir_server.matching.records import Held, of_patient
@@ -20,10 +20,12 @@ async def settle(server: Server, case: Case) -> tuple[int, int]:
     written = removed = 0
     for wanted in case.wanted:
         before = case.held.get(wanted.id, Held())
-        if before.subject is None and await _deleted(server, wanted):
+        if before.subject is None and await _deleted(server, "ResearchSubject", wanted.id):
             removed += 1
             continue
         mine = writes(wanted, before, case.now)
+        if mine and mine[-1].resource["resourceType"] == "Task" and mine[-1].seen == 0:
+            mine = mine if not await _deleted(server, "Task", wanted.id) else mine[:-1]
         written += bool(mine)
         plan += mine
     if plan:
@@ -33,9 +35,9 @@ async def settle(server: Server, case: Case) -> tuple[int, int]:
     return written, removed
 
 
-async def _deleted(server: Server, wanted: Wanted) -> bool:
-    """Whether the pair's ResearchSubject was there and a person deleted it."""
-    row = await server.store.read("ResearchSubject", wanted.id, EVERYTHING)
+async def _deleted(server: Server, type: str, id: str) -> bool:
+    """Whether what the matcher wrote was there and a person deleted it."""
+    row = await server.store.read(type, id, EVERYTHING)
     return row is not None and row.deleted
 
 
@@ -49,7 +51,7 @@ async def _write(tx: Tx, case: Case, drafts: list[tuple[Draft, Write]]) -> None:
         version = before.version if before else 0
         if version != write.seen and not (before and before.deleted and write.seen == 0):
             raise Conflict
-        updated = max(case.now, before.updated) if before else case.now
+        updated = max(case.now, tx.began, before.updated if before else 0)
         await tx.write(change(made, id, version + 1, updated, "PUT" if before else "POST"))
 
 
@@ -61,6 +63,6 @@ async def _require_device(server: Server) -> None:
 
     async def work(tx: Tx) -> None:
         if await tx.read("Device", DEVICE_ID) is None:
-            await tx.write(change(made, DEVICE_ID, 1, now, "POST"))
+            await tx.write(change(made, DEVICE_ID, 1, max(now, tx.began), "POST"))
 
     await transact(server, OPERATOR, work)

@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.ucum import scale
 from fhir_server.terminology.codes import Concept
 
 LOINC = "http://loinc.org"
+OWN = "https://participation.example/fhir"
+# Other names under which systems arrive, beside a slash at the end.
+_ALIASES = {
+    "http://www.genenames.org/geneId": "http://www.genenames.org",
+    "https://www.genenames.org": "http://www.genenames.org",
+}
+KIND = f"{OWN}/CodeSystem/criterion-kind"
+_EXAMPLE = "https://example.org/fhir/"  # our own names before the network had one
 
 
 class Span(NamedTuple):
@@ -84,11 +94,55 @@ def range_span(value: Mapping[str, Any]) -> Span | None:
     return Span(None if low is None else Decimal(low), None if high is None else Decimal(high))
 
 
+# Units that mean the same and that UCUM's table has under one name only; "" is a bare number.
+_SAME_UNIT = {
+    **dict.fromkeys(("1/1000000{base}", "1/1000000.{Base}", "{mutations}/Mb", "1/Mb", "/Mb"), "1/1000000{Base}"),
+    **dict.fromkeys(("1", "{score}", "{ScoreOf}", "{index}", "{#}"), ""),
+}
+
+
+def unit_of(quantity: Mapping[str, Any]) -> str:
+    """The code of a Quantity's unit, or the unit as written if it has none; "" for a bare number."""
+    unit = str(quantity.get("code") or quantity.get("unit") or "")
+    return _SAME_UNIT.get(unit, unit)
+
+
+def converted(span: Span, unit: str, wanted: str) -> Span | None:
+    """A span in another unit; None if the two units cannot be compared."""
+    if unit == wanted:
+        return span
+    have, want = scale(unit), scale(wanted)
+    if not unit or not wanted or have is None or want is None or have.canonical != want.canonical:
+        return None
+
+    def convert(end: Decimal | None) -> Decimal | None:
+        if end is None:
+            return None
+        number = have.convert(end) / want.factor + want.offset
+        return Decimal(number.numerator) / Decimal(number.denominator)
+
+    return span._replace(low=convert(span.low), high=convert(span.high))
+
+
+def word(text: str) -> str:
+    """A text without case and surplus spaces, to compare words by."""
+    return " ".join(text.casefold().split())
+
+
 def concepts(concept: Resource | None) -> tuple[Concept, ...]:
     """The codings of a CodeableConcept that have a code."""
     if not concept:
         return ()
-    return tuple(Concept(c.get("system", ""), c["code"]) for c in concept.get("coding", ()) if c.get("code"))
+    return tuple(Concept(named(c.get("system", "")), c["code"]) for c in concept.get("coding", ()) if c.get("code"))
+
+
+@lru_cache(maxsize=1024)
+def named(url: str) -> str:
+    """The one name of a code system or of one of our extensions, of which several spellings are in use."""
+    plain = url.rstrip("/")
+    if plain.startswith(_EXAMPLE):
+        plain = f"{OWN}/{plain.removeprefix(_EXAMPLE)}"
+    return _ALIASES.get(plain, plain)
 
 
 def codes(concept: Resource | None, system: str) -> frozenset[str]:

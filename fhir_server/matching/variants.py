@@ -6,7 +6,7 @@ from typing import Literal
 from fhir_server.matching.facts import Facts, Found, Region
 from fhir_server.matching.finding import Finding, dated, doubtful
 from fhir_server.matching.hgvs import Variant, same_change
-from fhir_server.matching.leaves import HasVariant
+from fhir_server.matching.kinds import HasVariant
 
 ACTION = "Order or upload a genomic report that covers it"
 
@@ -42,13 +42,15 @@ def _likeness(test: HasVariant, found: Found) -> Literal["same", "unclear", "dif
         return "same"
     if not (test.changes or test.groups):
         return "unclear"  # asked for by a concept that nothing loaded describes
-    kinds = {change.kind for change in test.changes} | ({"p"} if test.groups else set())
-    return "different" if any(change.kind in kinds for change in found.changes) else "unclear"
+    held = [group.holds(found) for group in test.groups if group.genes & found.genes]
+    if True in held:
+        return "same"
+    kinds = {change.kind for change in test.changes}
+    told = any(change.kind in kinds for change in found.changes) if kinds else True
+    return "different" if told and None not in held else "unclear"
 
 
 def _is(test: HasVariant, change: Variant) -> bool:
-    if any(group.holds(change) for group in test.groups):
-        return True
     return any(same_change(required, change) and _same_transcript(required, change) for required in test.changes)
 
 
@@ -80,7 +82,10 @@ def _studied(test: HasVariant, regions: Iterable[Region]) -> Finding:
         shared = test.genes & region.genes
         if not shared:
             continue
-        if region.source.doubt or not region.whole or (region.tested is not None and not _tested(test, region.tested)):
+        if region.source.doubt or not (region.whole or _covered(test, region)):
+            partly = partly or region
+            continue
+        if region.tested is not None and not _tested(test, region.tested):
             partly = partly or region
             continue
         covered |= shared
@@ -92,6 +97,12 @@ def _studied(test: HasVariant, regions: Iterable[Region]) -> Finding:
         why = partly.source.doubt or "the gene was studied in part only"
         return Finding("unknown", f"{test.text} not reported, but {why}", (partly.source.reference,), ACTION)
     return Finding("unknown", f"No result on file tells of {test.text}", (), ACTION)
+
+
+def _covered(test: HasVariant, region: Region) -> bool:
+    """Whether the exons that were studied are all that is asked for."""
+    exons = [group.exons for group in test.groups]
+    return bool(exons) and not test.changes and all(wanted and wanted <= region.exons for wanted in exons)
 
 
 def _tested(test: HasVariant, tested: Iterable[Variant]) -> bool:

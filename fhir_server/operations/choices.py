@@ -51,7 +51,7 @@ async def choose(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Ans
         chosen = _chosen(given, held or NOTHING_CHOSEN)
         id, version = (before.id, before.version + 1) if before else (new_id, 1)
         made = draft(server, consent_of(chosen, ask.id, performer, instant(now)), id)
-        updated = max(now, before.updated) if before else now
+        updated = max(now, tx.began, before.updated if before else 0)
         return await tx.write(change(made, id, version, updated, "PUT" if before else "POST")), chosen
 
     stored, chosen = await transact(server, caller, work)

@@ -75,13 +75,14 @@ async def everything(server: Server, caller: Caller, ask: Ask, given: Inputs) ->
     return Answer(200, bundle("searchset", entries, links=links, total=total))
 
 
-async def present(server: Server, caller: Caller, id: str) -> None:
-    """Raise FhirError 404 or 410 unless the caller may see this patient."""
+async def present(server: Server, caller: Caller, id: str) -> Stored:
+    """The patient. Raises FhirError 404 or 410 unless the caller may see them."""
     stored = await server.store.read("Patient", id, caller.permit("Patient", READ))
     if stored is None:
         raise not_found("Patient", id)
     if stored.deleted:
         raise gone("Patient", id)
+    return stored
 
 
 def _pairs(ask: Ask) -> Pairs:

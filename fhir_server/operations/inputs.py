@@ -136,11 +136,11 @@ KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "boolean": _boolean,
     "count": _count,
     "date": _date,
+    "reference": _reference,
     "codes": _codes,
     "resource": _object,
     "Meta": _object,
     "object": _object,
     "offset": _offset,
     "part": _parts,
-    "reference": _reference,
 }

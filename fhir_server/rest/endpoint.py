@@ -39,6 +39,7 @@ _CONDITIONS = (
     (b"if-none-match", "if_none_match"),
     (b"if-none-exist", "if_none_exist"),
     (b"if-modified-since", "if_modified_since"),
+    (b"accept", "accept"),
 )
 
 
@@ -126,11 +127,15 @@ class FhirEndpoint:
             elif row.body not in ("", "form") and (body or row.body != "operation"):  # an operation may do without one
                 ask["patch" if row.body == "patch" else "resource"] = await decoded(body, kind)
             del body
+            if query:
+                ask["sent"] = scope["query_string"].decode("latin-1")
             prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE
             if prefer is not _NO_PREFERENCE:
                 ask.update(lenient=prefer.lenient, later=prefer.later, full=prefer.returns == "representation")
             scope["ask"] = asked = Ask(**conditions(headers, query), **given, **ask)
             scope["answer"] = answer = await row.perform(server, caller, asked)
+        if answer.type:
+            scope["form"] = Form("json", (b"content-type", answer.type.encode()))
         return answered(answer, server.settings, prefer.returns)
 
 

@@ -18,7 +18,7 @@ SECURITY = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 def answered(answer: Answer, settings: Settings, returns: str) -> Message:
     """An interaction's answer; `returns` is the preference for what a write gives back."""
-    status, body, stored, written, more = answer
+    status, body, stored, written, more, type = answer
     headers = list(SECURITY)
     if more:
         headers += [(name.lower().encode(), value.encode()) for name, value in more]
@@ -36,7 +36,7 @@ def answered(answer: Answer, settings: Settings, returns: str) -> Message:
     if status in (204, 304):
         return status, headers, b""
     if body:
-        headers.append(FHIR_JSON)
+        headers.append((b"content-type", type.encode()) if type else FHIR_JSON)
     headers.append((b"content-length", b"%d" % len(body)))
     return status, headers, body
 

@@ -12,12 +12,14 @@ from starlette.types import Receive, Scope, Send
 
 from fhir_server.auth.cors import Cors
 from fhir_server.auth.routes import ROUTES as AUTH
+from fhir_server.export.status import export_status, forget_export
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.jobs import forget, now_or_later, status
 from fhir_server.interactions.table import TABLE, Interaction, compiled
 from fhir_server.operations.table import rows
 from fhir_server.rest.endpoint import PREFIX, FhirEndpoint
 from fhir_server.rest.errors import outcome_body
+from fhir_server.rest.files import FILE, Files
 from fhir_server.rest.observe import Observe
 from fhir_server.rest.probes import healthz, metrics, readyz
 
@@ -29,6 +31,8 @@ INTERACTIONS: tuple[Interaction, ...] = (
     Interaction("POST", "", "transaction", partial(now_or_later, shapes=ENTRY_SHAPES), "", "resource"),
     Interaction("GET", "_async/[id]", "async", partial(status, shapes=ENTRY_SHAPES)),
     Interaction("DELETE", "_async/[id]", "async", forget),
+    Interaction("GET", "_export/[id]", "export-status", export_status),
+    Interaction("DELETE", "_export/[id]", "export-status", forget_export),
 )
 
 
@@ -53,6 +57,7 @@ class Application(FastAPI):
             exception_handlers={HTTPException: nowhere},
         )
         self.state.fhir = self.endpoint = endpoint
+        self._files = Files(endpoint)
         self._observed = Observe(Cors(self._pass_on, lambda: endpoint.server, smart), log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +65,9 @@ class Application(FastAPI):
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] == "http" and (path.startswith(PREFIX + "/") or path == PREFIX) and path not in APART:
+        if scope["type"] == "http" and FILE.fullmatch(path):
+            await self._files(scope, receive, send)
+        elif scope["type"] == "http" and (path.startswith(PREFIX + "/") or path == PREFIX) and path not in APART:
             await self.endpoint(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -24,6 +24,8 @@ from fhir_server.search.words import line
 
 # Binary.securityContext, which no search parameter of R4 names: whose Binary it is (access/rights.py).
 SECURITY_CONTEXT = Param("securityContext", "reference")
+# ResearchStudy.enrollment and the Groups that a Group's criteria name: whom a change of a Group concerns (matching).
+ENROLLMENT, CRITERIA = Param("enrollment", "reference"), Param("criteria", "reference")
 LATITUDE, LONGITUDE = Param("near:latitude", "number"), Param("near:longitude", "number")
 
 
@@ -142,6 +144,10 @@ def _plan(type: str, definitions: Definitions, base: str) -> Action:
     context = values("reference", "Reference", None, base)
     if type == "Binary" and context is not None:
         root.at((Key("securityContext"),)).actions.append(_entries(SECURITY_CONTEXT, context))
+    if type == "ResearchStudy" and context is not None:
+        root.at((Key("enrollment"),)).actions.append(_entries(ENROLLMENT, context))
+    if type == "Group" and context is not None:
+        root.at((Key("characteristic"), Key("valueReference"))).actions.append(_entries(CRITERIA, context))
     for code, param in definitions.search[type].items():
         if code in ("_id", "_lastUpdated") or not param.expression:
             continue

@@ -97,6 +97,8 @@ class Page(NamedTuple):
 class Tx(Protocol):
     """One transaction. Everything read in it is one snapshot plus its own writes."""
 
+    began: int  # when this attempt began, cut to milliseconds: what it writes bears no earlier time (Store.settled)
+
     async def read(self, type: str, id: str) -> Stored | None:
         """The current version, a deletion included; None if it never existed."""
         ...
@@ -182,6 +184,11 @@ class Store(Protocol):
 
     def changes(self, after: Position | None) -> AsyncIterator[tuple[Position, Stored]]:
         """Committed versions in commit order after a position (None: from the first), ending when caught up."""
+        ...
+
+    async def settled(self) -> int:
+        """A time, not long before the call: all versions that bear it or an earlier one are committed and visible,
+        those written later bear a later one. Waits until the transactions that were open have ended."""
         ...
 
     async def explain(self, query: Query) -> dict[str, Any]:

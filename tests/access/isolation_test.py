@@ -8,10 +8,13 @@ kind of store, `make test-deep` 2,000. https://hl7.org/fhir/R4/security.html
 import re
 from dataclasses import replace
 from json import dumps
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 from fhir_server.access import Caller, permitted
@@ -20,7 +23,13 @@ from fhir_server.access.consent import RESOURCE_TYPES
 from fhir_server.access.grant import Grant
 from fhir_server.access.purposes import ACT_REASON
 from fhir_server.access.statements import FOREVER, SCOPE
+from fhir_server.export.files import folder_of, remove
+from fhir_server.export.job import Export, drop_export, key_of, read_export
+from fhir_server.export.members import kinds_of
+from fhir_server.export.perform import Writing
+from fhir_server.export.wish import Wish
 from fhir_server.fhir.codec import decode, encode
+from fhir_server.interactions.lease import Lease
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.negotiate import Headers
 from fhir_server.rest.routes import INTERACTIONS
@@ -34,6 +43,7 @@ from tests.search_oracle.queries import Generator
 from tests.search_oracle.world import resources
 
 CALLERS, REQUESTS, PIECES = deep(50, 500), 100, 4
+EXPORTS = deep(1, 100)  # of the callers of the first piece that are backend services
 TYPES = ("Patient", "Observation", "Condition", "Encounter", "CareTeam", "ResearchSubject", "List", "Provenance",
          "Organization", "Practitioner", "Location", "ValueSet", "RiskAssessment", "QuestionnaireResponse")  # fmt: skip
 TRUE = And((EVERYTHING,))  # permits all, but is not recognised as doing so
@@ -123,7 +133,7 @@ def provision(random: Random) -> dict[str, Any]:
 
 
 @pytest.fixture
-def full(client: Client) -> Server:
+def full(client: Client, tmp_path: Path) -> Server:
     """The mixed data set in the store under test; some resources have a second version."""
     made = [*resources(), *more()]
     again = [{**one, "language": "de"} for one in made[::7]]
@@ -138,7 +148,8 @@ def full(client: Client) -> Server:
     server = client.app.endpoint.server
     assert server is not None
     now = server.clock()
-    return replace(server, clock=lambda: now)
+    settings = replace(server.settings, export_folder=str(tmp_path / "exports"))
+    return replace(server, clock=lambda: now, settings=settings)
 
 
 def grants(random: Random) -> Grant:
@@ -282,14 +293,43 @@ def next_of(answer: tuple[int, bytes], base: str) -> str | None:
     return found[0] if found else None
 
 
+async def exported(side: Side, level: str) -> list[tuple[str, bytes]]:
+    """The files of an export of all that the caller has scopes for."""
+    server, caller, id = side.server, side.caller, uuid4().hex
+    kinds = kinds_of(server.definitions, level)
+    types = (*kinds.first, *kinds.referenced, *kinds.last)
+    wish = Wish(level, tuple(type for type in types if caller.may(type, "s") and caller.may(type, "r")))
+    job = Export(caller.id, "", wish, 0, server.clock() + 10**12)
+    await server.store.put_state(key_of(id), msgspec.json.encode(job), 0)  # not among those that wait for a process
+    kept = await read_export(server, id)
+    assert kept is not None
+    job = kept[0]
+    await Writing(server, caller, Lease(server, key_of(id), *kept), job, id, nobody_waits).perform()
+    files = [(file.type, (folder_of(server, id) / file.name).read_bytes()) for file in job.files]
+    await drop_export(server, id)
+    remove(server, id)
+    return files
+
+
+def is_backend(caller: Caller) -> bool:
+    """Whether the caller may export."""
+    return caller.grant is not None and all(scope.startswith("system/") for scope in caller.grant.scopes)
+
+
+async def nobody_waits() -> None:
+    """There is one export at a time."""
+
+
 @pytest.mark.timeout(deep(300, 3600))
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
     random = Random(f"isolation {piece}")
     generator = Generator(full.definitions, piece)
     statuses: dict[int, int] = {}
+    exports = 0
 
     async def one_caller() -> None:
+        nonlocal exports
         caller = await caller_for(full, grants(random))
         whole, removed = side(full, caller), await reduced(full, caller)
         for _ in range(REQUESTS):
@@ -305,10 +345,15 @@ def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
                     await asked(one, ("GET", link, {}, b"")) for one, link in zip((whole, removed), links, strict=True)
                 ]
                 assert compared(first) == compared(second), (caller.grant, call, "next page")
+        if piece == 0 and exports < EXPORTS and is_backend(caller):
+            exports += 1
+            for level in ("system", "patient"):
+                assert await exported(whole, level) == await exported(removed, level), (caller.grant, level)
         await removed.server.store.close()
 
     for _ in range(CALLERS):
         client.run(one_caller())
     assert statuses[200] > CALLERS * REQUESTS // 10, statuses
     assert {403, 404} <= statuses.keys(), statuses
+    assert exports == EXPORTS or piece
     assert all(status < 500 for status in statuses), statuses

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.conformance.app_rows import APPS
+from tests.conformance.bulk_rows import BULK
 from tests.conformance.http_rows import HTTP
 from tests.conformance.row import Row
 from tests.conformance.search_rows import SEARCH
@@ -15,6 +16,7 @@ PARTS: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
     "[Search](https://hl7.org/fhir/R4/search.html)": SEARCH,
     "[HTTP](https://hl7.org/fhir/R4/http.html)": HTTP,
     "[SMART App Launch](https://hl7.org/fhir/smart-app-launch/)": {**SMART, **APPS},
+    "[Bulk Data](https://hl7.org/fhir/uv/bulkdata/)": BULK,
     "Suites": SUITES,
 }
 HEAD = """\

@@ -8,9 +8,10 @@ import pytest
 from fhir_server.fhir.codec import decode, encode
 from fhir_server.matching.criteria import Study, compile_study, leaves
 from fhir_server.matching.evaluate import evaluate_study
-from fhir_server.matching.facts import Facts, facts_of
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.finding import Finding
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.reading import facts_of
 from fhir_server.terminology.codes import Terminology, load
 from tests.matching import world as w
 
@@ -373,7 +374,7 @@ def test_worked_example_names_every_criterion_with_its_evidence() -> None:
     ]
     outcome, (result,) = evaluate_study(study, facts(*w.fitting_record()), TERMS, NOW)
     assert outcome == "met"
-    by_id = {judged.leaf.id: judged for judged in result.criteria}
+    by_id = {judged.node.id: judged for judged in result.criteria}
     assert by_id["c3a"].finding.outcome == "not-met"  # the gene was studied and no deletion reported
     assert by_id["c3b"].finding.evidence == ("Observation/p-var/_history/2",)
     assert by_id["c6b"].finding.outcome == "unknown"
@@ -385,7 +386,7 @@ def test_worked_example_without_ecog_asks_for_it_alone() -> None:
     record = [resource for resource in w.fitting_record() if resource["id"] != "p-ecog"]
     outcome, (result,) = evaluate_study(study, facts(*record), TERMS, NOW)
     assert outcome == "unknown"
-    assert [(judged.leaf.id, judged.finding.action) for judged in result.criteria if judged.open] == [
+    assert [(judged.node.id, judged.finding.action) for judged in result.criteria if judged.open] == [
         ("c5", "Record ECOG performance status")
     ]
 

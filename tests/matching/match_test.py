@@ -23,13 +23,13 @@ from fhir_server.settings import Settings
 from fhir_server.store.seam import Change, Query, Store, Tx
 from fhir_server.validation.structure import validator
 from tests.matching import world as w
-from tests.matching.consent_test import HRESCH, NOW
-from tests.matching.evaluate_test import TERMS
+from tests.matching.evaluate_test import NOW, TERMS
 
 pytestmark = pytest.mark.anyio
 SETTINGS = Settings()
 VALIDATE, INDEX = validator(definitions()), indexer(definitions(), SETTINGS.base)
 ID = pair_id("egfr-nsclc-01", "p")
+HRESCH = {"type": "permit", "purpose": [w.purpose("HRESCH")]}
 WRITTEN = ("ResearchSubject", "GuidanceResponse", "Provenance")
 
 
@@ -123,7 +123,7 @@ async def test_a_patient_who_meets_everything_is_a_candidate_with_reasons(server
     assert guidance is not None
     assert guidance["status"] == "success"
     told = why(guidance)
-    assert list(told) == ["c1", "c2", "c3a", "c3b", "c4", "c5", "c6a", "c6b", "c7"]
+    assert list(told) == ["c1", "c2", "c3", "c3a", "c3b", "c4", "c5", "c6", "c6a", "c6b", "c7"]
     assert told["c3b"]["outcome"] == ["met"]
     assert told["c3b"]["evidence"] == [{"reference": "Observation/p-var/_history/1"}]
     provenance = await get(server, "Provenance")
@@ -147,6 +147,85 @@ async def test_missing_data_make_a_potential_candidate_and_a_request_for_them(se
         {"type": "Observation", "codeFilter": [{"path": "code", "code": [{"system": w.LOINC, "code": "89247-1"}]}]}
     ]
     assert why(guidance)["c5"]["action"] == ["Record ECOG performance status"]
+
+
+async def test_a_potential_candidate_has_the_diagnosis_and_lacks_little(server: Server) -> None:
+    summary = await setup(server, leave_out=["p-dx"])
+    assert (summary.potential, summary.written) == (0, 0)
+    await put(server, w.condition("p-dx", (w.ONCOTREE, "LUAD")))
+    assert (await match(server)).candidates == 1
+    gone = [{**one, "status": "entered-in-error"} for one in w.fitting_record() if one["resourceType"] != "Condition"]
+    await put(server, *gone)  # five criteria are unknown now
+    summary = await match(server)
+    assert (summary.potential, summary.retracted) == (0, 1)
+    assert await status(server) == "ineligible"
+    guidance = await get(server, "GuidanceResponse")
+    assert guidance is not None
+    assert guidance["status"] == "data-required"
+    assert (await match(server)).written == 0
+
+
+def contact(code: str) -> w.Resource:
+    return {"type": "permit", "purpose": [{"system": f"{w.OWN}/CodeSystem/contact-purpose", "code": code}]}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "owner"),
+    [
+        ("contact-trial-physician", "review-candidate", "Practitioner/gp"),
+        ("contact-trial", "review-candidate", "Practitioner/gp"),
+        ("contact-trial-direct", "learn-of-trial", "Patient/p"),
+    ],
+)
+async def test_a_new_candidate_is_brought_to_whom_the_patient_chose(
+    server: Server, code: str, kind: str, owner: str
+) -> None:
+    yes = w.consent("told", policy="https://example.org/contact", provision=contact(code))
+    gp = [{"reference": "Practitioner/gp"}]
+    await put(server, {"resourceType": "Practitioner", "id": "gp"})
+    await setup(server, yes, w.patient(generalPractitioner=gp), leave_out=["p"])
+    task = await get(server, "Task")
+    assert task is not None
+    assert (task["status"], task["code"]["coding"][0]["code"]) == ("requested", kind)
+    assert (task["owner"]["reference"], task["focus"]["reference"]) == (owner, f"ResearchSubject/{ID}")
+    assert (await match(server)).written == 0
+    await put(server, w.ecog("p-ecog", 4))
+    await match(server)
+    task = await get(server, "Task")
+    assert task is not None
+    assert task["status"] == "cancelled"
+    await put(server, w.ecog("p-ecog", 1))
+    await match(server)
+    task = await get(server, "Task")
+    assert task is not None
+    assert task["status"] == "requested"
+    await put(server, {**task, "status": "completed"})
+    await put(server, w.ecog("p-ecog", 4))
+    await match(server)
+    task = await get(server, "Task")
+    assert task is not None
+    assert task["status"] == "completed", "a person has taken it up"
+    assert (await match(server)).written == 0
+
+
+async def test_without_a_choice_nobody_is_contacted(server: Server) -> None:
+    await setup(server)
+    assert await status(server) == "candidate"
+    assert await get(server, "Task") is None
+
+
+async def test_a_task_that_a_person_deleted_stays_deleted(server: Server) -> None:
+    yes = w.consent("told", policy="https://example.org/contact", provision=contact("contact-trial"))
+    await setup(server, yes)
+
+    async def delete(tx: Tx) -> None:
+        row = await tx.read("Task", ID)
+        assert row is not None
+        await tx.write(Change("Task", ID, row.version + 1, NOW, "DELETE", b"", ()))
+
+    await server.store.transact(delete)
+    assert (await match(server)).written == 0
+    assert await get(server, "Task") is None
 
 
 async def test_running_twice_changes_nothing(server: Server) -> None:

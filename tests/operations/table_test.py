@@ -19,14 +19,14 @@ def test_an_operation_has_its_page(operation: object) -> None:
     assert f"${name}" in page.read_text()
 
 
-@pytest.mark.parametrize(
-    "operation", [one for one in OPERATIONS if one.definition.startswith(OURS)], ids=lambda operation: operation.name
-)
-def test_our_own_operations_are_defined_as_they_are(operation: object) -> None:
-    name = getattr(operation, "name")  # noqa: B009
-    definition = json.loads((ROOT / f"profiles/participation/OperationDefinition-{name}.json").read_text())
-    row = next(one for one in OPERATIONS if one.name == name)
-    assert (definition["url"], definition["code"]) == (row.definition, name)
+@pytest.mark.parametrize("url", [one.definition for one in OPERATIONS if one.definition.startswith(OURS)])
+def test_our_own_operations_are_defined_as_they_are(url: str) -> None:
+    (row,) = (one for one in OPERATIONS if one.definition == url)
+    read = (
+        json.loads(path.read_text()) for path in (ROOT / "profiles/participation").glob("OperationDefinition-*.json")
+    )
+    definition = next(one for one in read if one["url"] == url)
+    assert (definition["url"], definition["code"]) == (row.definition, row.name)
     assert tuple(level for level in ("system", "type", "instance") if definition[level]) == row.levels
     assert definition["affectsState"] == row.affects
     inputs = {parameter["name"] for parameter in definition["parameter"] if parameter["use"] == "in"}
@@ -37,8 +37,9 @@ def test_every_operation_is_claimed_where_it_is(client: Client) -> None:
     rest = client("GET", "metadata").json()["rest"][0]
     by_type = {one["type"]: {op["name"]: op["definition"] for op in one["operation"]} for one in rest["resource"]}
     for operation in OPERATIONS:
-        for type in (operation.types or ("Patient", "Basic")) if operation.levels != ("system",) else ():
+        for type in () if operation.levels == ("system",) else operation.types or ("Patient", "Basic"):
             assert by_type[type][operation.name] == operation.definition
+            assert by_type[type][operation.alias or operation.name] == operation.definition
     assert "everything" not in by_type["Observation"]
     assert [one["name"] for one in rest["operation"]] == [one.name for one in OPERATIONS if "system" in one.levels]
 

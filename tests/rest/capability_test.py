@@ -44,7 +44,8 @@ PLAUSIBLE = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """One empty server for all tests of this module that do not look at what the others leave."""
     folder: Path = tmp_path_factory.mktemp("capability")
-    opened = Client(Settings(store=f"sqlite:///{folder / 'fhir.db'}", base_url=BASE, auth="open", access_log=False))
+    stored = {"store": f"sqlite:///{folder / 'fhir.db'}", "export_folder": str(folder / "exports")}
+    opened = Client(Settings(**stored, base_url=BASE, auth="open", access_log=False))
     yield opened
     opened.close()
 
@@ -190,6 +191,19 @@ def test_every_operation_claimed_works(server: Client) -> None:
     meta = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "t"}]}}]}
     like = {"resourceType": "Patient", "name": [{"family": "x"}], "birthDate": "2000-01-01"}
     matching = {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": like}]}
+    record = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": like}]}
+    given = [{"name": "trialMatchClinicalData", "resource": record}]
+    brought = {"resourceType": "Parameters", "parameter": given}
+    adult = {"value": 18, "comparator": ">=", "code": "a"}
+    age = {"coding": [{"system": "http://loinc.org", "code": "30525-0"}]}
+    criteria = {
+        "type": "person",
+        "actual": False,
+        "characteristic": [{"code": age, "valueQuantity": adult, "exclude": False}],
+    }
+    group = server.create({"resourceType": "Group", **criteria})
+    enrollment = [{"reference": f"Group/{group}"}]
+    study = server.create({"resourceType": "ResearchStudy", "status": "active", "enrollment": enrollment})
     gone = server.create({"resourceType": "Patient", **patient})
     content = {"url": "urn:s", "status": "active", "content": "complete", "concept": [{"code": "a"}]}
     system = server.create({"resourceType": "CodeSystem", **content})
@@ -198,7 +212,11 @@ def test_every_operation_claimed_works(server: Client) -> None:
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
-        "match": [("POST", "Patient/$match", matching)],
+        "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
+        "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "attrition": [("GET", f"ResearchStudy/{study}/$attrition", None)],
+        "diversity": [("GET", f"ResearchStudy/{study}/$diversity", None)],
+        "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
         "validate": [("POST", "Patient/$validate", like), ("GET", f"Observation/{seen_id}/$validate", None)],
         "meta": [("GET", "$meta", None), ("GET", "Patient/$meta", None), ("GET", f"Patient/{id}/$meta", None)],
         "meta-add": [("POST", f"Patient/{id}/$meta-add", meta)],
@@ -219,13 +237,15 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "expand": [("GET", f"ValueSet/$expand?url={genders}", None)],
         "translate": [("GET", f"ConceptMap/$translate?{lung}", None)],
         "closure": [("POST", "$closure", table)],
+        "export": [("GET", "$export?_type=Basic", None), ("GET", "Patient/$export?_type=Basic", None)],
     }
     claimed = {one["name"] for one in statement(server)["operation"]}
     claimed |= {one["name"] for resource in resources(server).values() for one in resource["operation"]}
-    assert claimed == calls.keys()
+    assert claimed == calls.keys() | {"patient-export", "group-export"}  # other names of the same
+    later = {"prefer": "respond-async"}
     for method, path, body in itertools.chain(*calls.values()):
-        answer = server(method, path, body)
-        assert answer.status_code == 200, (path, answer.text)
+        answer = server(method, path, body, headers=later)
+        assert answer.status_code == (202 if "$export" in path else 200), (path, answer.text)
 
 
 def test_nothing_works_that_is_not_claimed(server: Client) -> None:
@@ -234,7 +254,7 @@ def test_nothing_works_that_is_not_claimed(server: Client) -> None:
     patient = resources(server)["Patient"]
     codes = {one["code"] for one in (*patient["interaction"], *rest["interaction"])}
     claimed = {pair for code in codes for pair in interactions_of_r4()[code]} | {("GET", "metadata")}
-    operations = {one["name"] for one in (*rest["operation"], *patient["operation"])}
+    operations = {one["name"] for one in (*rest["operation"], *patient["operation"])} - {"patient-export"}
     words = [
         "T",
         "i",

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fhir_server.search.predicate import Entry, Predicate
-from fhir_server.store.mongo import connect, find, history, reindex, state, write
+from fhir_server.store.mongo import connect, find, history, reindex, settle, state, write
 from fhir_server.store.mongo.connect import Database, answering
 from fhir_server.store.mongo.terms import MongoTerms
 from fhir_server.store.seam import Page, Position, Query, Store, Stored, Tx, Value
@@ -72,6 +72,11 @@ class MongoStore:
         async with answering():
             async for change in history.changes(self.database, after):
                 yield change
+
+    async def settled(self) -> int:
+        """See seam.Store."""
+        async with answering():
+            return await settle.settled(self.database)
 
     async def explain(self, query: Query) -> dict[str, Any]:
         """See seam.Store."""

@@ -24,6 +24,7 @@ from fhir_server.store.mongo.expunge import expunge
 from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, chunks, complete, overflow
 from fhir_server.store.mongo.lock import buckets, every_place, one_place, searched_types
 from fhir_server.store.mongo.orphan import end_orphans
+from fhir_server.store.mongo.settle import LATE, milliseconds
 from fhir_server.store.seam import Busy, Change, Conflict, Page, Query, Ruling, Stored, TooLarge
 
 T = TypeVar("T")
@@ -36,6 +37,10 @@ PATIENCE = 30.0  # seconds that a transaction is tried again
 SUSPICION = 2.0  # seconds of clashes after which a dead process may be the cause
 
 
+class Late(Exception):
+    """The server heard of the transaction too long after it began: it runs again."""
+
+
 class MongoTx:
     """One attempt at a transaction (seam.Tx)."""
 
@@ -46,17 +51,20 @@ class MongoTx:
         self._versions: list[Change] = []
         self._writes = self._bytes = 0
         self._held: set[int] = set()  # locks that this transaction touched
+        self.began, self._known_to_server = milliseconds(), False
 
     async def read(self, type: str, id: str) -> Stored | None:
         """See seam.Tx."""
         key = key_of(type, id)
         if key not in self._known:
+            self._speak()
             row = await self._database.resource.find_one({"_id": key}, COLUMNS, session=self._session)
             self._known[key] = (await complete(self._database, self._session, [row]))[0] if row else None
         return self._known[key]
 
     async def search(self, query: Query) -> Page:
         """See seam.Tx. Takes the locks of the criteria first: the other writer then fails, and runs again after us."""
+        self._speak()
         types = searched_types(query)
         if self._waiting and (not types or any(change.type in types for _, change in self._waiting.values())):
             await self.flush()
@@ -86,6 +94,7 @@ class MongoTx:
 
     async def rule(self, rulings: Sequence[Ruling]) -> None:
         """See seam.Tx."""
+        self._speak()
         await self.flush()
         alike: dict[tuple[int, int], list[str]] = {}
         for type, id, rule, until in rulings:
@@ -104,6 +113,7 @@ class MongoTx:
         await self._take([place for key in keys for place in every_place(key)])
 
     async def _take(self, places: Sequence[int]) -> None:
+        self._speak()
         fresh = sorted(set(places) - self._held)
         self._held.update(fresh)
         if fresh:
@@ -112,18 +122,32 @@ class MongoTx:
 
     async def get_state(self, key: str) -> tuple[bytes, int] | None:
         """See seam.Tx."""
+        self._speak()
         return await state.get_state(self._database, key, self._session)
 
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """See seam.Tx."""
+        self._speak()
         return await state.put_in_transaction(self._database, self._session, key, value, version, expires)
 
     async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
         """See seam.Tx."""
+        self._speak()
         await self.flush()
         removed = await expunge(self._database, self._session, resources, now)
         self._known.update((key_of(type, id), None) for type, id in resources)
         return removed
+
+    async def open(self) -> None:
+        """Let the server know of the transaction, and begin."""
+        await self._database.lock.find_one({"_id": "settled"}, session=self._session)
+        self.began, self._known_to_server = milliseconds(), True
+
+    def _speak(self) -> None:
+        """Before each command. Raises Late if it is the first, and comes so late that `settled` may have missed us."""
+        if not self._known_to_server and milliseconds() > self.began + LATE * 1_000_000:
+            raise Late
+        self._known_to_server = True
 
     async def flush(self) -> None:
         """Send what waits: one bulk write per collection."""
@@ -155,6 +179,7 @@ class MongoTx:
                 )
                 grown.append(key)
             more += overflow(change)
+        self._speak()
         if grown:
             await database.overflow.delete_many({"of": {"$in": grown}}, session=session)
         await database.resource.bulk_write(current, ordered=False, session=session)
@@ -217,6 +242,8 @@ async def transact(
                 return await _attempt(database, big, work, careful)
             async with lane:
                 return await _attempt(database, big, work, careful)
+        except Late:
+            careful = True
         except PyMongoError as error:
             if _too_large(error):
                 raise TooLarge(
@@ -242,6 +269,8 @@ async def _attempt(
             ReadConcern("snapshot"), WriteConcern("majority"), ReadPreference.PRIMARY
         ):
             tx = MongoTx(database, session, big, careful)
+            if careful:
+                await tx.open()
             result = await work(tx)
             await tx.flush()
             await _commit(session)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,6 +194,16 @@ class SqliteStore:
             for position, stored in batch:
                 yield position, stored
             batch = await self.reading(lambda connection: history.since(connection, position, 500))  # noqa: B023
+
+    async def settled(self) -> int:
+        """Writers run one after the other, over all processes: once it is our turn, those before have ended."""
+        now = time.time_ns() // 1_000_000 * 1000
+
+        async def nothing(tx: Tx) -> None: ...
+
+        await asyncio.sleep(0.002)  # what begins after us must begin in a later millisecond
+        await self.transact(nothing)
+        return now
 
     async def explain(self, query: Query) -> dict[str, Any]:
         """The statement, its arguments' number and SQLite's plan."""

@@ -5,6 +5,7 @@ in a transaction has to see them. Inserting 256 rows with one statement leaves t
 """
 
 import sqlite3
+import time
 from asyncio import sleep
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -50,6 +51,7 @@ class Batch:
         self._known: dict[int, Known] = {}
         self._undo: list[tuple[int, Known | None]] = []
         self.expunged = False
+        self.began = time.time_ns() // 1_000_000 * 1000
         sql = "SELECT (SELECT ifnull(max(rid),0) FROM resource), (SELECT ifnull(max(seq),0) FROM version)"
         self._rid, self._seq = connection.execute(sql).fetchone()
 
@@ -168,7 +170,7 @@ class SqliteTx:
     """The Tx of one `work`: it runs inside the writer's transaction, so it sees its own writes and nobody else's."""
 
     def __init__(self, batch: Batch) -> None:
-        self.batch = batch
+        self.batch, self.began = batch, batch.began
         self._writes = 0
 
     async def read(self, type: str, id: str) -> Stored | None:

@@ -1,0 +1,196 @@
+"""Bulk Data: how fast an export is written, and what it costs others. `python -m bench.bulk --scale 20k`.
+
+The raw limit of an export is reading all bodies from the database and writing them to a file, without this server.
+"""
+
+import argparse
+import asyncio
+import json
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from bench import machine
+from bench.loading import fill
+from bench.process import Running, ask, fhir_server, resident_mb
+from bench.run import Figure
+from fhir_server.access import OPERATOR, Caller
+from fhir_server.app import open_server
+from fhir_server.export.files import folder_of
+from fhir_server.export.job import Export, key_of
+from fhir_server.export.perform import Writing
+from fhir_server.export.wish import Wish
+from fhir_server.interactions.lease import Lease
+from fhir_server.search.predicate import EVERYTHING, NOTHING, Is, Or, Param, Predicate
+from fhir_server.server import Server
+from fhir_server.settings import from_environ
+from fhir_server.store.seam import Query
+
+SCALES = {"20k": 20_000, "200k": 200_000, "1M": 1_000_000}
+SUBJECTS = tuple(Param(code, "reference") for code in ("patient", "subject"))
+
+
+async def exports(url: str, kind: str, reach: str) -> list[Figure]:
+    """All of a store, without a filter and with a condition on the patient of each resource."""
+    folder = tempfile.mkdtemp(prefix="fhir-server-bench-")
+    async with open_server(replace(from_environ(), store=url, export_folder=folder)) as server:
+        total = await server.store.count(Query((), EVERYTHING))
+        plain = max([await _rate(server, OPERATOR, total) for _ in range(3)])
+        caller = await _half(server)
+        filtered = max([await _rate(server, caller, None) for _ in range(3)])
+    return [
+        Figure(f"export, {total:,} resources, {kind}", f"**{plain:,.0f}/s**", reach, _raw(url)),
+        Figure(
+            f"the same with a condition on patients, {kind}", f"**{filtered / plain:.2f}** of that: {filtered:,.0f}/s",
+            ">= 0.8", "half of the patients, by reference",
+        ),
+    ]  # fmt: skip
+
+
+async def _half(server: Server) -> Caller:
+    """Someone who sees every second patient and what refers to them."""
+    ids = [row.id async for row in server.store.scan(Query(("Patient",), EVERYTHING))][::2]
+    pairs = tuple(("Patient", id) for id in ids)
+    where = Or(tuple(Is(param, (("type,id", "in", pairs),)) for param in SUBJECTS))
+
+    def permits(type: str, letter: str) -> Predicate:
+        return where if type in server.definitions.compartments["Patient"] else NOTHING
+
+    return Caller("half", permits, "half", types=tuple(server.definitions.resources))
+
+
+async def _rate(server: Server, caller: Caller, total: int | None) -> float:
+    """Resources a second of one export, from its beginning to its last file on the disk."""
+    id = server.new_id()
+    types = tuple(type for type in sorted(server.definitions.resources) if caller.may(type, "r"))
+    job = Export(caller.id, "", Wish("system", types), 0, server.clock() + 10**12)
+    lease = Lease(server, key_of(id), job, 0)
+
+    async def alone() -> None: ...
+
+    began = time.perf_counter()
+    await Writing(server, caller, lease, job, id, alone).perform()
+    elapsed = time.perf_counter() - began
+    count = sum(file.count for file in job.files)
+    if total is not None and count != total:
+        raise RuntimeError(f"{count} of {total} resources were exported")
+    await server.store.delete_state(key_of(id))
+    for path in folder_of(server, id).glob("*"):
+        path.unlink()
+    return count / elapsed
+
+
+def _raw(url: str) -> str:
+    """Bodies from SQLite to a file, in order, and nothing else."""
+    if not url.startswith("sqlite"):
+        return ""
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+    began, count = time.perf_counter(), 0
+    with tempfile.TemporaryFile() as file:
+        sql = "SELECT v.body FROM resource r JOIN version v ON v.seq=r.seq WHERE r.deleted=0 ORDER BY r.type, r.rid"
+        for (body,) in connection.execute(sql):
+            file.write(body + b"\n")
+            count += 1
+    connection.close()
+    return f"SQLite to a file: {count / (time.perf_counter() - began):,.0f}/s"
+
+
+def others(url: str, kind: str) -> list[Figure]:
+    """Reads by id of 4 clients alone, and while exports run one after the other; memory at its highest."""
+    folder = tempfile.mkdtemp(prefix="fhir-server-bench-")
+    with fhir_server(url, access_log="false", export_folder=folder, export_open="1000") as server:
+        read = f"{server.origin}/fhir/{_some_patient(server)}"
+        alone = min((ask("GET", read, clients=4, seconds=4) for _ in range(2)), key=lambda one: one["p95_ms"])
+        with _exporting(server) as highest:
+            busy = ask("GET", read, clients=4, seconds=6)
+    worse = busy["p95_ms"] / alone["p95_ms"] - 1
+    return [
+        Figure(
+            f"reads by 4 clients while exporting, {kind}", f"p95 **{worse:+.0%}**: {busy['p95_ms']:.1f} ms", "<= +25 %",
+            f"alone {alone['p95_ms']:.1f} ms; {busy['per_second']:,.0f}/s against {alone['per_second']:,.0f}/s",
+        ),
+        Figure(f"memory of a server that exports, {kind}", f"**{highest[0]:.0f} MB**", "<= 256 MB", ""),
+    ]  # fmt: skip
+
+
+def _some_patient(server: Running) -> str:
+    found = _get(f"{server.origin}/fhir/Patient?_count=1")
+    return f"Patient/{found['entry'][0]['resource']['id']}"
+
+
+def _get(url: str, **headers: str) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+@contextmanager
+def _exporting(server: Running) -> Iterator[list[float]]:
+    """Exports one after the other until the end; the highest memory is noted."""
+    highest, stopped = [0.0], threading.Event()
+
+    def run() -> None:
+        while not stopped.is_set():
+            headers = {"Prefer": "respond-async", "Accept": "application/fhir+json"}
+            asked = urllib.request.Request(f"{server.origin}/fhir/$export", headers=headers)
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                address = answer.headers["Content-Location"]
+            while not stopped.is_set():
+                highest[0] = max(highest[0], resident_mb(server.pid))
+                with urllib.request.urlopen(address, timeout=60) as answer:
+                    if answer.status == 200:
+                        break
+                stopped.wait(0.4)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(1)
+    try:
+        yield highest
+    finally:
+        stopped.set()
+        thread.join()
+
+
+async def filled(url: str, resources: int) -> None:
+    """Load the store, unless it is."""
+    async with open_server(replace(from_environ(), store=url)) as server:
+        if not await server.store.count(Query(("Patient",), EVERYTHING)):
+            await fill(server, resources)
+
+
+def main() -> None:
+    """Measure and print as Markdown."""
+    parser = argparse.ArgumentParser(prog="python -m bench.bulk", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scale", choices=SCALES, default="20k", help="resources in the store (default: 20k)")
+    parser.add_argument("--mongo", action="store_true", help="MongoDB as well (tests/mongod.py)")
+    args = parser.parse_args()
+    print(f"{machine.describe()}\n\n| what | result | to reach | raw limit or detail |\n|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as name:
+        _measure(f"sqlite:///{name}/bulk.db", "SQLite", SCALES[args.scale], ">= 60,000/s")
+    if args.mongo:
+        from tests import mongod
+
+        server = mongod.start(cache_gb=2)
+        try:
+            _measure(server.uri("bulk"), "MongoDB", SCALES[args.scale], ">= 30,000/s")
+        finally:
+            server.stop()
+
+
+def _measure(url: str, kind: str, resources: int, reach: str) -> None:
+    asyncio.run(filled(url, resources))
+    for figures in (asyncio.run(exports(url, kind, reach)), others(url, kind)):
+        for figure in figures:
+            print("| " + " | ".join(figure) + " |", flush=True)
+            print(f"measured: {figure.what}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

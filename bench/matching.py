@@ -1,0 +1,206 @@
+"""Trial matching: many patients against many trials, one patient against many, and how soon candidates follow a write.
+
+    python -m bench.matching --patients 2000 --trials 1000 --stored 50     # with --mongo on MongoDB too
+
+Patients are the example cohort, trials are drawn from what trials ask of it. https://hl7.org/fhir/R4/researchstudy.html
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bench import machine
+from examples.cohort import generate
+from fhir_server.access import OPERATOR
+from fhir_server.app import open_server
+from fhir_server.fhir.codec import Resource
+from fhir_server.interactions.ask import Ask
+from fhir_server.interactions.update import update
+from fhir_server.matching.criteria import Study, compile_study
+from fhir_server.matching.facts import Facts
+from fhir_server.matching.follow import step
+from fhir_server.matching.genes import genes_of
+from fhir_server.matching.population import Population
+from fhir_server.matching.reading import facts_of
+from fhir_server.operations.match_trials import match_trials
+from fhir_server.search.predicate import EVERYTHING
+from fhir_server.server import Server
+from fhir_server.settings import Settings
+from fhir_server.store.seam import Query
+from fhir_server.terminology.codes import load
+
+LOINC = "http://loinc.org"
+ONCOTREE = "http://oncotree.mskcc.org"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+GROUPS = "https://participation.example/fhir/CodeSystem/variant-group"
+KINDS = "https://participation.example/fhir/CodeSystem/criterion-kind"
+METHOD = "https://participation.example/fhir/StructureDefinition/group-combination-method"
+DIAGNOSES = ("NSCLC", "LUAD", "LUNG", "BREAST", "IDC", "GB", "PRAD", "AML", "MEL", "PAAD", "OVT", "BRAIN")
+VARIANTS = ("egfr-exon-19-deletion", "braf-v600", "kras-g12", "idh1-r132", "alk-fusion", "erbb2-amplification")
+DRUGS = ("1721560", "282388", "40048", "72962", "1547545", "1597876")
+FACTS = 40  # written one after the other
+
+
+def trial(random: Random, number: int) -> tuple[Resource, Resource]:
+    """A study of ten criteria and its Group."""
+
+    def trait(id: str, code: str, exclude: bool = False, **value: Any) -> Resource:
+        return {"id": id, "code": {"coding": [{"system": LOINC, "code": code}]}, "exclude": exclude, **value}
+
+    def concept(system: str, code: str) -> Resource:
+        return {"coding": [{"system": system, "code": code}]}
+
+    def quantity(value: float, comparator: str, code: str) -> Resource:
+        return {"value": value, "comparator": comparator, "system": "http://unitsofmeasure.org", "code": code}
+
+    inner = {
+        "resourceType": "Group",
+        "id": "variants",
+        "type": "person",
+        "actual": False,
+        "modifierExtension": [{"url": METHOD, "valueCode": "any-of"}],
+        "characteristic": [
+            trait(f"v{n}", "69548-6", valueCodeableConcept=concept(GROUPS, code))
+            for n, code in enumerate(random.sample(VARIANTS, 3))
+        ],
+    }
+    within = {"id": "v", "code": concept(KINDS, "in-group"), "valueReference": {"reference": "#variants"}}
+    brain = {"id": "b", "code": concept(KINDS, "brain-metastases"), "valueBoolean": True, "exclude": True}
+    traits = [
+        trait("dx", "29308-4", valueCodeableConcept=concept(ONCOTREE, random.choice(DIAGNOSES))),
+        trait("age", "30525-0", valueQuantity=quantity(random.choice((12, 16, 18, 21)), ">=", "a")),
+        {**within, "exclude": False},
+        trait("ecog", "89247-1", valueRange={"low": {"value": 0}, "high": {"value": random.choice((1, 2))}}),
+        trait("drug", "10160-0", True, valueCodeableConcept=concept(RXNORM, random.choice(DRUGS))),
+        trait("tmb", "94076-7", valueQuantity=quantity(random.choice((5, 10, 15)), ">=", "1/1000000{Base}")),
+        brain,
+    ]
+    group = {"resourceType": "Group", "id": f"g{number}", "type": "person", "actual": False, "contained": [inner]}
+    study = {"resourceType": "ResearchStudy", "id": f"t{number}", "status": "active", "title": f"Trial {number}"}
+    return {**study, "enrollment": [{"reference": f"Group/g{number}"}]}, {**group, "characteristic": traits}
+
+
+def sets(patients: int, trials: int) -> Iterator[str]:
+    """All patients against all trials: the exact outcomes, from facts in memory."""
+    terminology, random = load(), Random(5)
+    genes, now = genes_of(terminology), time.time_ns() // 1000
+    records = [[entry["resource"] for entry in bundle["entry"]] for bundle in list(generate(patients))[1:]]
+    began = time.perf_counter()
+    people: list[Facts] = [
+        facts_of(record[0], 1, [(one, 1) for one in record], genes, lambda _: None) for record in records
+    ]
+    took = time.perf_counter() - began
+    resources = sum(map(len, records))
+    yield f"| facts from {resources:,} resources | {resources / took:,.0f}/s |"
+    studies: list[Study] = []
+    for number in range(trials):
+        study, group = trial(random, number)
+        studies.append(compile_study(study, 1, {f"Group/{group['id']}": (group, 1)}.get, terminology))
+    began = time.perf_counter()
+    population = Population(people, terminology, now)
+    found = [population.of_study(study) for study in studies]
+    took = time.perf_counter() - began
+    met, possible = sum(one.met.bit_count() for one in found), sum(one.possible.bit_count() for one in found)
+    pairs = patients * trials
+    more = []
+    for number in range(trials, 2 * trials):
+        study, group = trial(random, number)
+        more.append(compile_study(study, 1, {f"Group/{group['id']}": (group, 1)}.get, terminology))
+    began = time.perf_counter()
+    for one in more:
+        population.of_study(one)
+    again = time.perf_counter() - began
+    what = f"{patients:,} patients x {trials:,} trials: {met:,} met, {possible - met:,} unknown"
+    yield f"| {what} | {took:.2f} s, {pairs / took:,.0f} pairs/s |"
+    yield f"| as many other trials, facts already projected | {again:.2f} s, {pairs / again:,.0f} pairs/s |"
+
+
+async def stored(store: str, trials: int, patients: int) -> list[str]:
+    """On a store: one patient against all trials, the first sweep, and facts that follow one another."""
+    random, name = Random(5), store.partition(":")[0]
+    async with open_server(Settings(store=store, auth="open")) as server:
+        for number in range(trials):
+            for resource in reversed(trial(random, number)):
+                await put(server, resource)
+        for bundle in generate(patients):
+            for entry in bundle["entry"]:
+                await put(server, entry["resource"])
+        ask, took = Ask(type="Patient", id="p0003"), []
+        for _ in range(10):
+            took.append(await timed(lambda: match_trials(server, OPERATOR, ask, {"_count": 20})))
+        lines = [f"| {name}: $match-trials, {trials:,} trials | p50 {statistics.median(took) * 1000:.0f} ms |"]
+        began = time.perf_counter()
+        while await step(server):
+            pass
+        sweep = time.perf_counter() - began
+        candidates = await server.store.count(Query(("ResearchSubject",), EVERYTHING))
+        what = f"{patients} patients swept, {candidates:,} candidates written"
+        lines.append(f"| {name}: {what} | {candidates / sweep:,.0f}/s |")
+        took = []
+        for number in range(FACTS):
+            await put(server, ecog(f"p{2 * (number % (patients // 2)) + 1:04d}", 3 * (number // 2 % 2)))
+            took.append(await timed(lambda: step(server)))
+            while await step(server):
+                pass
+        p95 = sorted(took)[int(len(took) * 0.95)]
+        middle = f"p50 {statistics.median(took) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms"
+        return [*lines, f"| {name}: a new fact, until its candidates are written | {middle} |"]
+
+
+def ecog(patient: str, value: int) -> Resource:
+    """A performance status, recorded today."""
+    return {
+        "resourceType": "Observation",
+        "id": f"{patient}-ecog",
+        "status": "final",
+        "code": {"coding": [{"system": LOINC, "code": "89247-1"}]},
+        "subject": {"reference": f"Patient/{patient}"},
+        "effectiveDateTime": "2026-09-01",
+        "valueInteger": value,
+    }
+
+
+async def put(server: Server, resource: Resource) -> None:
+    """Store a resource under its id."""
+    await update(server, OPERATOR, Ask(type=resource["resourceType"], id=resource["id"], resource=resource))
+
+
+async def timed(work: Callable[[], Awaitable[Any]]) -> float:
+    """The seconds that something takes."""
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure, and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, default=2000, help="whose facts are held in memory")
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--stored", type=int, default=50, help="patients in the store")
+    parser.add_argument("--mongo", action="store_true", help="on MongoDB too")
+    given = parser.parse_args()
+    print(machine.describe() + "\n\n| what | measured |\n|---|---|")
+    for line in sets(given.patients, given.trials):
+        print(line, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"sqlite:///{Path(folder) / 'fhir.db'}"
+        print("\n".join(asyncio.run(stored(store, given.trials, given.stored))), flush=True)
+    if given.mongo:
+        from tests import mongod
+
+        server = mongod.start()
+        try:
+            print("\n".join(asyncio.run(stored(server.uri("bench"), given.trials, given.stored))))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A trial, a patient and how they are matched: see walkthrough.py."""

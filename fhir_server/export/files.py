@@ -1,0 +1,140 @@
+"""The files of exports on disk: a folder for each, named so that nobody guesses it.
+
+NAME           finished: it was given its name when it was whole and on the disk
+NAME.part      being written
+NAME.patients  the ids of the patients that a file names, one a line, for the audit trail
+NAME.ids       the ids of its resources, by which its download is judged
+NAME.parts     of those given in part: `id` without identity, `contact` without contact details, then the id
+NAME.refs      what it refers to; it goes when the export has ended
+members        the ids of the patients that an export is about, if not all
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fhir_server.export.job import File, read_export
+from fhir_server.server import Server
+from fhir_server.store.seam import Stored
+
+NAME = re.compile(r"[0-9]{1,6}\.[A-Za-z]{1,64}\.ndjson", re.ASCII)
+_REFERENCE = b'"reference":"'
+_PATIENT = b"Patient/"
+
+
+def root(server: Server) -> Path:
+    """The folder of a store's exports: two stores may share the folder of the settings."""
+    return Path(server.settings.export_folder) / hashlib.sha256(b"exports" + server.page_key).hexdigest()[:16]
+
+
+def folder_of(server: Server, id: str) -> Path:
+    """The folder of one export."""
+    return root(server) / id
+
+
+def remove(server: Server, id: str) -> None:
+    """Take an export's files off the disk; whoever is reading one reads it to its end."""
+    shutil.rmtree(folder_of(server, id), ignore_errors=True)
+
+
+async def sweep(server: Server) -> int:
+    """Remove the folders of exports that were deleted or have expired; returns how many."""
+    gone = [path.name for path in root(server).glob("*") if await read_export(server, path.name) is None]
+    for id in gone:
+        remove(server, id)
+    return len(gone)
+
+
+def patients_of(path: Path) -> frozenset[str]:
+    """The ids of the patients whose data a finished file holds, or who are named in it."""
+    return frozenset(path.with_name(path.name + ".patients").read_text().split())
+
+
+class Output:
+    """A file being written, and what has to be known of it. At most one page more than `most` resources."""
+
+    def __init__(self, folder: Path, name: str, kind: str, type: str, base: str) -> None:
+        self.path, self.kind, self.type = folder / name, kind, type
+        self.count = self.size = 0
+        self._file = (folder / f"{name}.part").open("wb")
+        self._base = f"{base}/".encode()
+        self._ids: list[str] = []
+        self._parts: list[str] = []
+        self._refs: set[bytes] = set()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the resources written."""
+        return self._ids
+
+    def write(self, rows: list[Stored], shown: list[Stored], refs: bool = False) -> None:
+        """Add resources, a line each, as they are shown. `refs`: note what they refer to."""
+        chunk = b"\n".join([row.body for row in rows]) + b"\n"
+        self._note(chunk, refs)
+        if self.type == "Patient":
+            self._refs.update(b"Patient/" + row.id.encode() for row in rows)
+        if shown is not rows:
+            chunk = b"\n".join([row.body for row in shown]) + b"\n"
+            for row, told in zip(rows, shown, strict=True):
+                if told.id != row.id:
+                    self._parts.append(f"id {row.id}")
+                elif told.body is not row.body:
+                    self._parts.append(f"contact {row.id}")
+        self._file.write(chunk)
+        self._ids += [row.id for row in rows]
+        self.count += len(rows)
+        self.size += len(chunk)
+
+    def write_line(self, line: bytes, ids: Iterable[str] = ()) -> None:
+        """Add a line that is no stored resource."""
+        self._note(line, False)
+        self._file.write(line + b"\n")
+        self._ids += ids
+        self.count += 1
+        self.size += len(line) + 1
+
+    def _note(self, text: bytes, refs: bool) -> None:
+        """Remember whom a text names. Stored bytes are our own encoding, in which references look one way only."""
+        if self._base in text:
+            text = text.replace(self._base, b"")
+        if refs:
+            self._refs.update(piece[: piece.index(b'"')] for piece in text.split(_REFERENCE)[1:])
+        else:
+            mark = _REFERENCE + _PATIENT
+            self._refs.update(_PATIENT + piece[: piece.index(b'"')] for piece in text.split(mark)[1:])
+
+    def finish(self) -> File:
+        """Put it on the disk under its name."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        patients = sorted({ref.split(b"/")[1] for ref in self._refs if ref.startswith(_PATIENT)})
+        for ending, lines in (
+            ("patients", patients),
+            ("ids", [id.encode() for id in self._ids]),
+            ("parts", [line.encode() for line in self._parts]),
+            ("refs", sorted(self._refs)),
+        ):
+            self.path.with_name(f"{self.path.name}.{ending}").write_bytes(b"".join([line + b"\n" for line in lines]))
+        self.path.with_name(self.path.name + ".part").replace(self.path)
+        return File(self.path.name, self.kind, self.type, self.count, self.size)
+
+    def discard(self) -> None:
+        """Leave nothing of it."""
+        self._file.close()
+        self.path.with_name(self.path.name + ".part").unlink(missing_ok=True)
+
+
+def notes(folder: Path, files: Iterable[File], ending: str) -> Iterator[list[str]]:
+    """What was noted of finished files, file by file: `ids`, `parts` or `refs`."""
+    for file in files:
+        yield folder.joinpath(f"{file.name}.{ending}").read_text().splitlines()
+
+
+def forget_notes(folder: Path) -> None:
+    """Remove what is of use only while an export is written."""
+    for path in [*folder.glob("*.refs"), *folder.glob("*.part")]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,181 @@
+"""Writing an export: type after type, file after file, each noted in State when it is on the disk.
+
+Whoever takes it over goes on behind the last file that was noted, with the same point in time and the same names: what
+the client sees at the end is the same, however often the work was cut short.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from fhir_server.access import Caller
+from fhir_server.export.asked import Scope, write_members
+from fhir_server.export.deleted import bundles_of_deleted
+from fhir_server.export.files import Output, folder_of, forget_notes, notes
+from fhir_server.export.group import active_members
+from fhir_server.export.job import Export, File
+from fhir_server.export.provenance import about, latest
+from fhir_server.export.rows import Batch, rows_at
+from fhir_server.export.wish import elements_of
+from fhir_server.fhir import codec
+from fhir_server.fhir.outcome import Issue, operation_outcome
+from fhir_server.interactions.lease import Lease
+from fhir_server.interactions.subset import subset
+from fhir_server.search.predicate import EVERYTHING
+from fhir_server.server import Server
+from fhir_server.store.seam import Query, Stored
+
+MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
+
+GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
+
+
+class Writing:
+    """One attempt at an export; `give_way` is asked between files whether to stop for others."""
+
+    def __init__(self, server: Server, caller: Caller, lease: Lease, job: Export, id: str, give_way: GiveWay) -> None:
+        self.server, self.caller, self.lease, self.job, self.give_way = server, caller, lease, job, give_way
+        self.folder = folder_of(server, id)
+        self.out: Output | None = None
+        self.kind = self.type = ""
+
+    async def perform(self) -> None:
+        """All that is left. Raises FhirError for what cannot be exported, Superseded if it is not ours any more."""
+        job = self.job
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not job.at:
+            await self._begin()
+        scope = Scope(self.server, self.caller, job, self.folder)
+        parts = parts_of(job)
+        job.written = sum(self._written(type) for kind, type in parts if kind == "output")
+        try:
+            while job.part < len(parts):
+                self.kind, self.type = parts[job.part]
+                job.here = self._written(self.type)
+                await self._part(scope)
+        finally:
+            if self.out is not None:
+                self.out.discard()
+        forget_notes(self.folder)
+
+    async def _begin(self) -> None:
+        """Fix the point in time, and whom the export is about."""
+        server, wish = self.server, self.job.wish
+        self.job.at = await server.store.settled()
+        if wish.level == "group":
+            members = await active_members(server, self.caller, wish.group, self.job.at)
+            write_members(self.folder, [id for id in members if not wish.patients or id in wish.patients])
+        elif wish.patients:
+            write_members(self.folder, wish.patients)
+        for type in wish.types:
+            if count := await server.store.count(Query((type,), EVERYTHING)):
+                self.job.totals[type] = count
+        self.job.began = server.clock()
+        await self.lease.renew()
+
+    async def _part(self, scope: Scope) -> None:
+        """One type, or the deletions, or what was ignored."""
+        if self.kind == "output":
+            await self._output(scope)
+        elif self.kind == "deleted":
+            async for line, place in bundles_of_deleted(scope):
+                self._file().write_line(line)
+                if place is not None and self._full():
+                    await self._close(place)
+        else:
+            for issue in self.job.passed:
+                told = Issue(issue.code, issue.text, issue.at, issue.severity)
+                self._file().write_line(codec.encode(operation_outcome([told])))
+        self.job.part += 1
+        if self.out is not None:
+            await self._close(None)
+        self.job.place = None
+
+    async def _output(self, scope: Scope) -> None:
+        asked, told = await scope.asked(self.type), _Told(self)
+        elements = elements_of(self.job.wish, self.type)
+        refs = bool(scope.referenced) and self.job.wish.level != "system"
+        async for batch in rows_at(self.server, asked, self.job.at, self.job.place, told, self._room):
+            rows = await self._chosen(scope, batch)
+            if rows:
+                self._file().write(rows, self._shown(rows, elements), refs)
+                self.job.written += len(rows)
+                self.job.here += len(rows)
+            if self._full():
+                await self._close(batch.place)
+            await asyncio.sleep(0)
+
+    def _shown(self, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
+        """The rows as the caller may have them, and wants them."""
+        if self.caller.partly is not None:
+            rows = [self.caller.shown(row) for row in rows]
+        if not elements:
+            return rows
+        definitions = self.server.definitions
+        return [row._replace(body=subset(definitions, row.body, None, elements)) for row in rows]
+
+    async def _chosen(self, scope: Scope, batch: Batch) -> list[Stored]:
+        """The rows of a page, of Provenance those that are about something exported."""
+        if self.type != "Provenance":
+            return batch.rows
+        only = self.job.wish.associated
+        rows = batch.rows if self.job.wish.level == "system" and not only else await about(scope, batch.rows)
+        return await latest(scope, rows) if only == ("LatestProvenanceResources",) else rows
+
+    def _written(self, type: str) -> int:
+        return sum(file.count for file in self.job.files if (file.kind, file.type) == ("output", type))
+
+    def _room(self) -> int:
+        return max(1, self.server.settings.export_file - (self.out.count if self.out else 0))
+
+    def _full(self) -> bool:
+        return self.out is not None and (
+            self.out.count >= self.server.settings.export_file or self.out.size >= MOST_BYTES
+        )
+
+    def _file(self) -> Output:
+        if self.out is None:
+            name = f"{len(self.job.files) + 1}.{self.type}.ndjson"
+            self.out = Output(self.folder, name, self.kind, self.type, self.server.settings.base)
+        return self.out
+
+    async def _close(self, place: Any) -> None:
+        """The file is whole: note it, and where to go on."""
+        assert self.out is not None
+        file: File = await asyncio.to_thread(self.out.finish)
+        self.out = None
+        self.job.files = [*self.job.files, file]
+        self.job.place = place
+        await self.lease.renew()
+        await self.give_way()
+
+
+class _Told:
+    """The ids of the type in hand that were written (rows.Told)."""
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+
+    def among(self, ids: Iterable[str]) -> set[str]:
+        wanted = set(ids)
+        return {id for some in self._lists() for id in wanted.intersection(some)}
+
+    def all(self) -> set[str]:
+        return {id for some in self._lists() for id in some}
+
+    def _lists(self) -> Iterable[list[str]]:
+        writing = self._writing
+        files = [one for one in writing.job.files if (one.kind, one.type) == (writing.kind, writing.type)]
+        yield from notes(writing.folder, files, "ids")
+        if writing.out is not None:
+            yield writing.out.ids
+
+
+def parts_of(job: Export) -> list[tuple[str, str]]:
+    """What is written, in order: kind and type of the files."""
+    parts = [("output", type) for type in job.wish.types]
+    if job.wish.since is not None:
+        parts.append(("deleted", "Bundle"))
+    if job.passed:
+        parts.append(("error", "OperationOutcome"))
+    return parts

@@ -1,0 +1,99 @@
+"""What Bulk Data 2.0 and 3.0 and their suites ask of a server: the list B-1 to B-32."""
+
+from tests.conformance.row import Row, no, partly, yes
+
+KICK = "export/kick_off_test.py::"
+RIGHTS = "export/rights_test.py::"
+SNAPSHOT = "export/snapshot_test.py::"
+FILES = "export/files_test.py::"
+RESUME = "export/resume_test.py::"
+REFUSED = "test_what_is_refused"
+TAKEN = "test_parameters_that_are_taken"
+
+# ruff: noqa: E501 - one row to a line
+
+BULK: dict[str, tuple[Row, ...]] = {
+    "Kick-off": (
+        yes(
+            "B-1 the three levels, GET and POST: 202 with an absolute `Content-Location`",
+            KICK + "test_the_three_levels_by_get_and_post",
+            KICK + "test_the_answers_of_a_kick_off_and_a_status",
+        ),
+        yes("B-2 no token or a bad one is 401", RIGHTS + "test_no_token_no_export_no_file"),
+        yes("B-3 `Accept` and `Prefer: respond-async` are demanded", KICK + "test_an_export_needs_both_headers"),
+        yes("B-4 `_outputFormat`", KICK + TAKEN, KICK + REFUSED),
+        yes("B-5 `_since`, `_until`", KICK + TAKEN, KICK + REFUSED, SNAPSHOT + "test_deleted_is_what_the_client_had"),
+        yes("B-6 `_type`", KICK + TAKEN, KICK + REFUSED, KICK + "test_a_lenient_client_is_told_what_was_ignored"),
+        yes("B-7 `_elements`, SUBSETTED", KICK + "test_elements_and_the_tag"),
+        yes("B-8 `_typeFilter`", KICK + "test_filters_of_one_type_add_up", KICK + REFUSED),
+        yes("B-9 `includeAssociatedData`, Provenance", KICK + "test_what_is_about_the_exported"),
+        yes("B-10 `patient`", KICK + "test_some_patients_only", KICK + "test_patients_that_are_refused"),
+        no("B-11 `organizeOutputBy`", KICK + REFUSED, note="files hold one type each; lenient clients are told"),
+        partly("B-12 `allowPartialManifests`", KICK + TAKEN, note="taken; manifests are always whole"),
+        yes("B-13 unknown parameters", KICK + REFUSED, KICK + "test_a_lenient_client_is_told_what_was_ignored"),
+        yes(
+            "B-14 429 for too many exports; a Group that is hidden or absent is 404",
+            FILES + "test_a_client_may_have_so_many_and_polls_so_often",
+            RIGHTS + "test_a_group_that_is_hidden_is_answered_like_none",
+        ),
+        partly(
+            "B-15 attachments",
+            SNAPSHOT + "test_what_changes_while_the_files_are_written_is_exported_as_it_was",
+            note="Binary is exported at the system's level, addresses in attachments as they are stored",
+        ),
+        no("B-16 the shape of version 4", note="a ballot so far"),
+    ),
+    "Status": (
+        yes("B-17 `X-Progress`, `Retry-After`", KICK + "test_the_answers_of_a_kick_off_and_a_status"),
+        yes("B-18 the first answer is 202", KICK + "test_the_answers_of_a_kick_off_and_a_status"),
+        yes("B-19 the manifest, `Expires`", KICK + "test_the_answers_of_a_kick_off_and_a_status"),
+        yes(
+            "B-20 `deleted` with `_since`",
+            SNAPSHOT + "test_deleted_is_what_the_client_had",
+            SNAPSHOT + "test_a_chain_of_exports_rebuilds_the_store",
+        ),
+        yes(
+            "B-21 transactionTime is a point below which no transaction is open",
+            SNAPSHOT + "test_a_transaction_held_open_across_the_kick_off_is_whole_or_absent",
+            SNAPSHOT + "test_what_changes_while_the_files_are_written_is_exported_as_it_was",
+            SNAPSHOT + "test_a_chain_of_exports_rebuilds_the_store",
+        ),
+        yes("B-22 an export that failed", FILES + "test_an_export_that_cannot_be_written_says_so"),
+        yes("B-23 429 for impatience", FILES + "test_a_client_may_have_so_many_and_polls_so_often"),
+        yes(
+            "B-24 JSON in any form, for the client that asked alone",
+            KICK + "test_the_answers_of_a_kick_off_and_a_status",
+            RIGHTS + "test_an_export_is_its_clients_own",
+        ),
+        yes(
+            "an export outlives its process, with the same manifest",
+            RESUME + "test_kill_9_at_any_time_leaves_the_same_manifest",
+            SNAPSHOT + "test_many_batches_of_patients_hold_everything_once",
+        ),
+        yes("clients take turns", FILES + "test_an_export_gives_way_to_another_client"),
+    ),
+    "Files": (
+        yes("B-25 NDJSON of one type, `application/fhir+ndjson`", KICK + "test_the_three_levels_by_get_and_post"),
+        yes(
+            "B-26 requiresAccessToken, scopes of the type",
+            RIGHTS + "test_no_token_no_export_no_file",
+            RIGHTS + "test_an_export_is_its_clients_own",
+        ),
+        yes("B-27 gzip and ranges", FILES + "test_gzip_ranges_and_what_a_client_holds"),
+        yes(
+            "B-28 the latest version only, once",
+            SNAPSHOT + "test_what_changes_while_the_files_are_written_is_exported_as_it_was",
+        ),
+    ),
+    "Deletion and statement": (
+        yes(
+            "B-29 DELETE is 202, then 404 for status and files",
+            FILES + "test_files_go_with_their_export",
+            FILES + "test_files_are_removed_when_they_expire",
+        ),
+        yes("B-30 `instantiates`, operations under both names", "operations/table_test.py::test_every_operation_is_claimed_where_it_is"),
+        yes("B-31 a Group's patients exactly, and what belongs to them", KICK + "test_the_three_levels_by_get_and_post"),
+        yes("B-32 a Group takes read on it", RIGHTS + "test_a_group_takes_the_right_to_read_it"),
+        yes("an unmodified client gets a Group, with and without authorization", "export/client_test.py::test_smart_fetch_gets_a_group"),
+    ),
+}  # fmt: skip
