@@ -102,6 +102,29 @@ COMMANDS = {
         (("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),),
         ("store",),
     ),
+    "terminology": Command(
+        "Import a code system from the files that its publisher gives out, list those imported, or remove one.",
+        "fhir-server terminology add oncotree oncotree_2025_10_03.json --store sqlite:///data/fhir.db",
+        (
+            ("action", {"choices": ("add", "list", "remove"), "help": "what to do"}),
+            (
+                "names",
+                {"nargs": "*", "metavar": "NAME", "help": "add: FORMAT and FILE (or folder, or .zip); remove: URL"},
+            ),
+            ("--version", {"default": "", "help": "of the code system, where its files do not tell; to remove: which"}),
+            ("--system", {"default": "", "metavar": "URL", "help": "the code system, where the format does not tell"}),
+        ),
+        ("store",),
+    ),
+    "package": Command(
+        "Add packages of profiles, value sets and code systems (.tgz), or list those added.",
+        "fhir-server package add hl7.fhir.us.mcode-4.0.0.tgz",
+        (
+            ("action", {"choices": ("add", "list"), "help": "what to do"}),
+            ("files", {"nargs": "*", "metavar": "FILE", "help": "npm archive of an implementation guide"}),
+        ),
+        ("store",),
+    ),
     "client": Command(
         "Register a client (prints its secret once), list clients, or remove one with all its tokens.",
         "fhir-server client add lab --scope system/Observation.cruds --jwks lab-keys.json --role laboratory",

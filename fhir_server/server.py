@@ -41,5 +41,7 @@ class Server:
     key_sets: Recent[str, Any] = field(default_factory=lambda: Recent(1000))  # fetched from clients and issuers
     origins: Recent[str, Any] = field(default_factory=lambda: Recent(1))  # of the registered browser apps
     asked: Recent[str, Any] = field(default_factory=lambda: Recent(100_000))  # who called the authorization server
+    systems: Recent[str, Any] = field(default_factory=lambda: Recent(500))  # code systems and profiles, made ready
+    known: Recent[tuple[str, ...], Any] = field(default_factory=lambda: Recent(20_000))  # what they said in this second
     written: asyncio.Event = field(default_factory=asyncio.Event)  # something that candidates may have to follow
     page_key: bytes = b""  # seals `next` links; every process of one store has the same

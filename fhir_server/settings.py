@@ -39,6 +39,14 @@ class Settings:
     max_bundle: int = _setting(10_000, "Most entries of a batch or transaction; more is answered 413.")
     job_lease: int = _setting(30, "Seconds of silence after which another process takes over a job.")
     job_lifetime: int = _setting(86_400, "Seconds that a job of `Prefer: respond-async` and its response are kept.")
+    profiles: str = _setting(
+        "off",
+        "What is done with a resource that does not meet the profiles in its `meta.profile`, or those of "
+        "`required_profiles`: `off` nothing, `warn` a line in the log, `enforce` it is refused with 422.",
+    )
+    required_profiles: str = _setting(
+        "", "Profiles that resources of a type must meet: `TYPE=URL`, several separated by spaces."
+    )
     export_folder: str = _setting(
         "data/exports",
         "Folder for the files of Bulk Data exports; every process that serves a store must see the same.",
@@ -125,6 +133,16 @@ class Settings:
             raise ValueError("issuers must be 'https://ISSUER=https://JWKS_URL', several separated by spaces.")
         return {name: url for name, _, url in pairs}
 
+    def required(self) -> dict[str, tuple[str, ...]]:
+        """The required profiles by type. ValueError if `required_profiles` is malformed."""
+        found: dict[str, tuple[str, ...]] = {}
+        for text in self.required_profiles.split():
+            type, _, url = text.partition("=")
+            if not type[:1].isupper() or not type.isalpha() or "://" not in url:
+                raise ValueError(f"required_profiles must be 'TYPE=URL', several separated by spaces, not {text!r}.")
+            found[type] = (*found.get(type, ()), url)
+        return found
+
     def check(self) -> None:
         """Raise ValueError, with the cure, for settings that cannot serve."""
         if self.auth not in ("open", "smart"):
@@ -135,6 +153,9 @@ class Settings:
             self._check_smart()
         if not 1 <= self.page_size <= self.max_page_size:
             raise ValueError("page_size must lie between 1 and max_page_size.")
+        if self.profiles not in ("off", "warn", "enforce"):
+            raise ValueError(f"Unknown profiles {self.profiles!r}: use 'off', 'warn' or 'enforce'.")
+        self.required()
         if self.treatment not in ("permit", "deny"):
             raise ValueError(f"Unknown treatment {self.treatment!r}: use 'permit' or 'deny'.")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):

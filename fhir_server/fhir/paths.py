@@ -29,7 +29,8 @@ class At(NamedTuple):
 
 
 class Where(NamedTuple):
-    """Keep elements whose property equals a string: `where(system='phone')`."""
+    """Keep elements whose property equals a string: `where(system='phone')`; of a key with dots, those in which some
+    element there does: `where(code.coding.exists(code='8480-6'))`."""
 
     key: str
     value: str
@@ -186,13 +187,28 @@ class _Reader:
                     self.take(token)
                 branches = _then(branches, Refers(self.name()))
             case "where":
-                key = self.name()
-                self.take("=")
-                branches = _then(branches, Where(key, self.string()))
+                branches = _then(branches, self.equal())
             case _:
                 self.fail()
         self.take(")")
         return branches
+
+    def equal(self) -> Where:
+        """`key='text'`, or the same within `a.b.exists( )`."""
+        keys = [self.name()]
+        while self.accept("."):
+            keys.append(self.name())
+        inner = len(keys) > 1
+        if inner:
+            if keys[-1] != "exists":  # a path of several elements equals no single string
+                self.fail()
+            self.take("(")
+            keys[-1] = self.name()
+        self.take("=")
+        found = Where(".".join(keys), self.string())
+        if inner:
+            self.take(")")
+        return found
 
     def holds(self, branches: list[Branch], text: list[str]) -> list[Branch]:
         """`X.exists() and X != false`, where `text` is X: the only boolean form that R4 uses."""

@@ -4,6 +4,7 @@ from fhir_server.access import Caller, transact
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import criteria, one, query_pairs
 from fhir_server.interactions.draft import Draft, change, draft, require_resource
+from fhir_server.interactions.profiles import require_profiles
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Tx
 
@@ -14,6 +15,7 @@ async def create(server: Server, caller: Caller, ask: Ask) -> Answer:
     condition = None
     if ask.if_none_exist is not None:
         condition = criteria(server, caller, ask.type, query_pairs(ask.if_none_exist.removeprefix(f"{ask.type}?")))
+    await require_profiles(server, (resource,))
     id, now = server.new_id(), server.clock()
     made = draft(server, resource, id)
     return await transact(server, caller, lambda tx: apply(tx, made, id, now, condition))

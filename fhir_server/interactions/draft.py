@@ -58,6 +58,16 @@ def draft(server: Drafting, resource: Resource, id: Any) -> Draft:
     return Draft(type_, _tail(meta), _tail(rest), server.index(whole))
 
 
+def without_server_meta(resource: Resource) -> Resource:
+    """A resource without the members of meta that the server sets, whatever they are."""
+    given = resource.get("meta")
+    if not isinstance(given, dict) or given.keys().isdisjoint(SERVER_META):
+        return resource
+    meta = {key: value for key, value in given.items() if key not in SERVER_META}
+    rest = {key: value for key, value in resource.items() if key != "meta"}
+    return {**rest, "meta": meta} if meta else rest
+
+
 def change(made: Draft, id: str, version: int, updated: int, method: str) -> Change:
     """The Change that writes a draft: its bytes begin with resourceType, id and meta."""
     head = f'{{"resourceType":"{made.type}","id":"{id}","meta":{{"versionId":"{version}","lastUpdated":'

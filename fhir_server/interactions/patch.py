@@ -10,6 +10,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import criteria, one
 from fhir_server.interactions.draft import Draft, draft
 from fhir_server.interactions.preconditions import require_match
+from fhir_server.interactions.profiles import require_judged
 from fhir_server.interactions.visible import current, gone, not_found
 from fhir_server.server import Server
 from fhir_server.store.seam import Stored, Tx
@@ -63,8 +64,15 @@ async def apply(
 
 
 def patched(server: Server, before: Stored, ask: Ask) -> Draft:
-    """The draft of the next version. A FHIRPath Patch is a Parameters resource, a JSON Patch an array."""
+    """The draft of the next version. A FHIRPath Patch is a Parameters resource, a JSON Patch an array.
+
+    Raises Unjudged where profiles are checked.
+    """
     resource = codec.decode(before.body)
     if isinstance(ask.patch, dict) and "resourceType" in ask.patch:
-        return draft(server, apply_fhirpath_patch(server.definitions, resource, ask.patch), ask.id)
-    return draft(server, apply_patch(resource, ask.patch), ask.id)
+        changed = apply_fhirpath_patch(server.definitions, resource, ask.patch)
+    else:
+        changed = apply_patch(resource, ask.patch)
+    made = draft(server, changed, ask.id)
+    require_judged(server, changed)
+    return made

@@ -16,6 +16,7 @@ from fhir_server.interactions.delete import conditional_delete, delete
 from fhir_server.interactions.history import history
 from fhir_server.interactions.may import immutable, lasting, require
 from fhir_server.interactions.patch import conditional_patch, patch
+from fhir_server.interactions.profiles import judging
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
 from fhir_server.interactions.update import conditional_update, update
@@ -38,7 +39,7 @@ class Interaction(NamedTuple):
     async def perform(self, server: Server, caller: Caller, ask: Ask) -> Answer:
         """Do it, if the caller may. Raises FhirError."""
         self.require(caller, ask)
-        return await self.act(server, caller, ask)
+        return await judging(lambda: self.act(server, caller, ask), server)
 
     def require(self, caller: Caller, ask: Ask) -> None:
         """Raise FhirError 403 unless the caller has the rights; criteria are a search, else they were an oracle. 405

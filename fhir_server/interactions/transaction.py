@@ -21,6 +21,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.conditional import Find, criteria, one, query_pairs
 from fhir_server.interactions.draft import Draft, draft, require_resource
 from fhir_server.interactions.entries import Entry, entries_of, read_entry, response_entry
+from fhir_server.interactions.profiles import judging, require_profiles
 from fhir_server.interactions.search import searched
 from fhir_server.interactions.subset import narrowed
 from fhir_server.interactions.table import SHAPES, Shapes
@@ -57,6 +58,11 @@ async def transaction(
     `also` is performed in the same transaction and given the response, b"" if some of it is read after the commit.
     """
     plan = planned(server, caller, given, shapes)
+    for entry in plan.entries if server.settings.profiles != "off" else ():
+        try:
+            await require_profiles(server, (entry.ask.resource,) if entry.ask.resource else ())
+        except FhirError as error:
+            raise placed(error, entry.number) from None
     found = await matched(plan, server.store.search)
     ids = targets(plan, found)
     made: dict[int, Draft] = {}
@@ -80,7 +86,7 @@ async def transaction(
             await also(tx, told)
         return answers, told
 
-    answers, told = await transact(server, caller, work)
+    answers, told = await judging(lambda: transact(server, caller, work), server)
     for entry in plan.entries:  # versions and histories are read as they are afterwards
         if entry.number not in answers:
             answers[entry.number] = await entry.row.perform(server, caller, entry.ask)

@@ -11,6 +11,7 @@ from fhir_server.interactions.conditional import criteria, one
 from fhir_server.interactions.draft import Draft, change, draft, require_resource
 from fhir_server.interactions.may import immutable
 from fhir_server.interactions.preconditions import require_match, require_none
+from fhir_server.interactions.profiles import require_profiles
 from fhir_server.interactions.visible import overwritten
 from fhir_server.server import Server
 from fhir_server.store.seam import Stored, Tx
@@ -20,6 +21,7 @@ async def update(server: Server, caller: Caller, ask: Ask) -> Answer:
     """200 with the new version, 201 if there was none; FhirError 400 for another id in the body, 412 for If-Match."""
     resource = require_resource(ask.resource, ask.type)
     require_id(resource, ask.id)
+    await require_profiles(server, (resource,))
     made, now = draft(server, resource, ask.id), server.clock()
     return await transact(server, caller, lambda tx: apply(tx, caller, made, ask.id, now, ask))
 
@@ -28,6 +30,7 @@ async def conditional_update(server: Server, caller: Caller, ask: Ask) -> Answer
     """Update the one match of the criteria; none: create, under the body's id if it is free; several: FhirError 412."""
     resource = require_resource(ask.resource, ask.type)
     query = criteria(server, caller, ask.type, ask.query)
+    await require_profiles(server, (resource,))
     fresh, now = resource.get("id"), server.clock()
     if fresh is None:
         fresh = server.new_id()

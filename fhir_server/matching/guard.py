@@ -51,6 +51,7 @@ class Guarded:
         self.reindex, self.check, self.close = store.reindex, store.check, store.close
         self.get_state, self.list_state = store.get_state, store.list_state
         self.put_state, self.delete_state, self.settled = store.put_state, store.delete_state, store.settled
+        self.terms = store.terms
 
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """As Store.transact."""

@@ -8,7 +8,7 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Ask
 
 Inputs = Mapping[str, Any]
-COMPLEX = ("resource", "Meta", "part")  # kinds that no query string can carry
+COMPLEX = ("resource", "Meta", "object", "part")  # kinds that no query string can carry
 
 
 def inputs(ask: Ask, known: Mapping[str, str]) -> Inputs:
@@ -93,6 +93,13 @@ def _count(name: str, value: Any, at: str) -> int:
     return int(text[:9])
 
 
+def _offset(name: str, value: Any, at: str) -> int:
+    text = _text(name, value, at)
+    if not (text.isascii() and text.isdigit()):
+        raise refuse(400, "value", f"{name} must be a whole number of 0 or more, not {text[:40]!r}.", at)
+    return int(text[:9])
+
+
 def _date(name: str, value: Any, at: str) -> tuple[int, int]:
     text = _text(name, value, at)
     try:
@@ -133,5 +140,7 @@ KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "codes": _codes,
     "resource": _object,
     "Meta": _object,
+    "object": _object,
+    "offset": _offset,
     "part": _parts,
 }

@@ -18,6 +18,7 @@ from fhir_server.interactions import update
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.draft import SERVER_META, Draft, draft
 from fhir_server.interactions.preconditions import require_match
+from fhir_server.interactions.profiles import require_judged
 from fhir_server.interactions.read import read
 from fhir_server.interactions.visible import current, gone, not_found
 from fhir_server.operations.inputs import Inputs
@@ -128,7 +129,10 @@ def _draft(server: Server, before: Stored, wanted: Labels, apply: Change) -> Dra
     kept = {key: value for key, value in resource["meta"].items() if key not in LABELS}
     if wished["profile"] != have["profile"]:
         kept.pop("_profile", None)  # extensions of its items, by position
-    return draft(server, {**resource, "meta": {**kept, **_written(wished)}}, before.id)
+    changed = {**resource, "meta": {**kept, **_written(wished)}}
+    if wished["profile"] != have["profile"]:
+        require_judged(server, changed)
+    return draft(server, changed, before.id)
 
 
 def read_labels(meta: Resource) -> Labels:

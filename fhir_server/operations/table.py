@@ -9,23 +9,30 @@ from fhir_server.fhir.capability import Claim
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.table import Interaction
+from fhir_server.operations import validate_code
 from fhir_server.operations.accesses import TAKES as ACCESSES
 from fhir_server.operations.accesses import accesses
 from fhir_server.operations.attrition import TAKES as ATTRITION
 from fhir_server.operations.attrition import attrition
 from fhir_server.operations.choices import TAKES as CHOOSE
 from fhir_server.operations.choices import choices, choose
+from fhir_server.operations.closure import TAKES as CLOSURE
+from fhir_server.operations.closure import closure
 from fhir_server.operations.consent import EXPLAIN, PREVIEW, explain, preview
 from fhir_server.operations.diversity import TAKES as DIVERSITY
 from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
+from fhir_server.operations.expand import TAKES as EXPAND
+from fhir_server.operations.expand import expand_
 from fhir_server.operations.export import export
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
+from fhir_server.operations.lookup import TAKES as LOOKUP
+from fhir_server.operations.lookup import lookup
 from fhir_server.operations.match import TAKES as MATCH
 from fhir_server.operations.match import match
 from fhir_server.operations.match_patients import TAKES as MATCH_PATIENTS
@@ -36,6 +43,10 @@ from fhir_server.operations.match_trials import TAKES as MATCH_TRIALS
 from fhir_server.operations.match_trials import match_trials
 from fhir_server.operations.meta import meta, meta_add, meta_delete
 from fhir_server.operations.reindex import reindex
+from fhir_server.operations.subsumes import TAKES as SUBSUMES
+from fhir_server.operations.subsumes import subsumes
+from fhir_server.operations.translate import TAKES as TRANSLATE
+from fhir_server.operations.translate import translate
 from fhir_server.operations.validate import TAKES as VALIDATE
 from fhir_server.operations.validate import validate
 from fhir_server.server import Server
@@ -65,6 +76,8 @@ class Operation(NamedTuple):
 
 
 LABELS = {"meta": "Meta"}
+SYSTEM, SET, MAP = ("CodeSystem",), ("ValueSet",), ("ConceptMap",)
+BOTH = ("type", "instance")
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation("everything", ("type", "instance"), ("Patient",), everything, EVERYTHING, "r", R4 + "Patient-everything"),
@@ -99,6 +112,23 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("export", ("type",), ("Patient",), export, None, "", BULK + "patient-export", alias="patient-export"),
     Operation("export", ("instance",), ("Group",), export, None, "", BULK + "group-export", alias="group-export"),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
+    Operation("lookup", ("type",), SYSTEM, lookup, LOOKUP, "r", R4 + "CodeSystem-lookup"),
+    Operation("subsumes", BOTH, SYSTEM, subsumes, SUBSUMES, "r", R4 + "CodeSystem-subsumes"),
+    Operation(
+        "validate-code",
+        BOTH,
+        SYSTEM,
+        validate_code.of_system,
+        validate_code.OF_SYSTEM,
+        "r",
+        R4 + "CodeSystem-validate-code",
+    ),
+    Operation(
+        "validate-code", BOTH, SET, validate_code.of_set, validate_code.OF_SET, "r", R4 + "ValueSet-validate-code"
+    ),
+    Operation("expand", BOTH, SET, expand_, EXPAND, "r", R4 + "ValueSet-expand"),
+    Operation("translate", BOTH, MAP, translate, TRANSLATE, "r", R4 + "ConceptMap-translate"),
+    Operation("closure", ("system",), (), closure, CLOSURE, "", R4 + "ConceptMap-closure", affects=True),
 )
 
 
@@ -118,24 +148,23 @@ async def perform(named: tuple[Operation, ...], server: Server, caller: Caller, 
 
 def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, ...]:
     """The operations as rows for the table of interactions, by which requests and entries of bundles find them. Those
-    of one name, of several types, share a row and so need the same rights."""
-    named: dict[str, list[Operation]] = {}
+    of one name and level, of several types, share a row and so need the same rights."""
+    named: dict[tuple[str, str], list[Operation]] = {}
     for operation in operations:
-        named.setdefault(operation.name, []).append(operation)
+        for level in operation.levels:
+            named.setdefault((operation.name, level), []).append(operation)
     return tuple(
         Interaction(
             method,
-            f"{PATHS[level]}${operation.name}",
-            f"${operation.name}",
-            partial(perform, same),
-            operation.needs,
+            f"{PATHS[level]}${name}",
+            f"${name}",
+            partial(perform, tuple(same)),
+            same[0].needs,
             body,
         )
-        for same in map(tuple, named.values())
-        for operation in same[:1]
-        for level in operation.levels
+        for (name, level), same in named.items()
         for method, body in (("GET", ""), ("POST", "operation"))
-        if method == "POST" or not operation.affects
+        if method == "POST" or not same[0].affects
     )
 
 

@@ -45,11 +45,22 @@ def union(finds: Sequence[Find]) -> Find:
 def keeps(step: Step) -> Callable[[Any], bool]:
     """The test of a filtering step."""
     match step:
+        case Where(key, wanted) if "." in key:
+            keys = key.split(".")
+            return lambda value: _some(value, keys, wanted)
         case Where(key, wanted):
             return lambda value: bool(value.get(key) == wanted)
         case Refers(wanted):
             return lambda value: _refers(value, wanted)
     raise ValueError(f"{step} is no filter")
+
+
+def _some(value: Any, keys: list[str], wanted: str) -> bool:
+    found = [value]
+    for key in keys:
+        inner = [one[key] for one in found if isinstance(one, dict) and key in one]
+        found = [item for one in inner for item in (one if isinstance(one, list) else (one,))]
+    return wanted in found
 
 
 def _refers(reference: Any, type: str) -> bool:

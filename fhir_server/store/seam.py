@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fhir_server.search.predicate import Entry, Predicate, Sort
+from fhir_server.store.terms import Terms
 
 T = TypeVar("T")
 Value = bytes | Callable[[], bytes]  # of State; a function is called when the store is about to write
@@ -138,6 +139,11 @@ class Tx(Protocol):
 
 class Store(Protocol):
     """A database of resources; every method may be called concurrently."""
+
+    @property
+    def terms(self) -> Terms:
+        """The large code systems that were imported."""
+        ...
 
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` all or nothing; returns its result after the commit is durable. `work` awaits nothing but its

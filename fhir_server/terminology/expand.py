@@ -1,120 +1,120 @@
-"""Which codes a value set holds, and what lies above and below a code. https://hl7.org/fhir/R4/valueset.html#compositions
+"""Which codes a value set holds, as far as they can be listed here. https://hl7.org/fhir/R4/valueset.html#compositions
 
-Pure: what another resource must say is looked up in a Library, and Absent is raised for what is not in it yet; the
-caller fetches that and calls again.
+What cannot be listed is refused, never left out: a filter on a code system that is not loaded, more codes than LIMIT.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import FhirError, refuse
 from fhir_server.search.known import Members
-from fhir_server.terminology.codes import Concept, Terminology, build
+from fhir_server.store.terms import AllOf, Condition, Term
+from fhir_server.terminology.concepts import is_abstract, is_inactive
+from fhir_server.terminology.select import ACTIVE, at_or_above, at_or_below, filtered
+from fhir_server.terminology.source import Source, sound
+from fhir_server.terminology.system import System, concept_of, identity, term, whole
 
-MOST_CODES = 5000  # of an expansion
+MOST_CODES = 25_000  # of an expansion
 DEEPEST = 20  # value sets in value sets
 
-Kind = Literal["ValueSet", "CodeSystem"]
 Pair = tuple[str, str]
 
 
-class Absent(Exception):
-    """A resource that must be fetched: its type and canonical URL."""
+class Entry(NamedTuple):
+    """One code of an expansion; of its concept only what is known: `display`, `designation`."""
 
-    def __init__(self, kind: Kind, url: str) -> None:
-        super().__init__(f"{kind} {url}")
-        self.wanted = kind, url
-
-
-class System(NamedTuple):
-    """A code system: its concepts, and whether they are all that it has."""
-
-    concepts: Terminology
-    complete: bool
+    system: str
+    code: str
+    version: str = ""
+    concept: Mapping[str, Any] = {}
+    inactive: bool = False
+    abstract: bool = False
 
 
-# (type, url) -> a ValueSet resource, or Members, or a System; None for what does not exist.
-Library = Mapping[tuple[Kind, str], Resource | Members | System | None]
+@dataclass
+class Codes:
+    """Codes in order, and systems of which every code belongs because their codes cannot be listed."""
 
-
-class _Set(NamedTuple):
-    """Codes, and systems of which every code belongs because their codes cannot be listed."""
-
-    pairs: frozenset[Pair]
+    entries: dict[Pair, Entry] = field(default_factory=dict)
     systems: frozenset[str] = frozenset()
 
     def holds(self, pair: Pair) -> bool:
-        return pair in self.pairs or pair[0] in self.systems
+        """Whether the code is one of them."""
+        return pair in self.entries or pair[0] in self.systems
 
 
-def expand(library: Library, url: str) -> Members:
-    """The codes of a value set. Raises Absent; FhirError 400 for a set that is unknown, too large or not expandable."""
-    found = _expand(library, url, 0)
-    if len(found.pairs) > MOST_CODES:
-        raise _too_costly(url)
-    return Members(tuple(sorted(found.pairs)), tuple(sorted(found.systems)))
+@dataclass
+class Reading:
+    """One expansion being made: the versions of code systems that it was made from, and how much of each concept is
+    wanted: without `told`, codes alone."""
+
+    source: Source
+    told: bool = True
+    active: bool = False
+    versions: dict[str, None] = field(default_factory=dict)
+    done: dict[str, Codes] = field(default_factory=dict)  # sets that were imported already, by URL
 
 
-def hierarchy(library: Library, system: str, code: str, relation: Literal["above", "below"]) -> Members:
-    """The code with all that lie above or below it. Raises Absent; FhirError 400 if the code is not known."""
-    concepts = _system(library, system, f"The codes {relation} one of").concepts
-    if not concepts.known(system, code):
+async def members(source: Source, url: str) -> Members:
+    """The codes of a value set for a search. FhirError 400 for a set that is unknown, too large or not expandable."""
+    with sound(url):
+        found = await expand(Reading(source, told=False), await known(source, url), url)
+    return Members(tuple(sorted(found.entries)), tuple(sorted(found.systems)))
+
+
+async def hierarchy(source: Source, system: str, code: str, relation: Literal["above", "below"]) -> Members:
+    """The code with all that lie above or below it. Raises FhirError 400 if the code is not known, or has too many."""
+    found = await _system(source, system, "", f"The codes {relation} one of")
+    if await term(found, code) is None:
         raise refuse(400, "not-found", f"Code system {system[:200]!r} has no code {code[:60]!r} here.")
-    found = concepts.descendants(system, code) if relation == "below" else concepts.ancestors(system, code)
-    if len(found) >= MOST_CODES:
-        raise _too_costly(f"{system}|{code}")
-    return Members(tuple(sorted((system, one) for one in {*found, code})))
+    where = await (at_or_below if relation == "below" else at_or_above)(found, code)
+    codes = await found.codes(where, MOST_CODES + 1)
+    if len(codes) > MOST_CODES:
+        raise too_costly(f"{system}|{code}")
+    return Members(tuple(sorted((system, one) for one in codes)))
 
 
-def system_of(resource: Resource) -> System:
-    """A CodeSystem resource as a System. Raises FhirError 400 if it makes no sense."""
-    try:
-        return System(build([resource]), resource.get("content") == "complete")
-    except (ValueError, KeyError, StopIteration, RecursionError) as error:
-        raise refuse(400, "invalid", f"CodeSystem {resource.get('url')!r} cannot be used: {error}") from None
-
-
-def _too_costly(what: str) -> FhirError:
-    return refuse(400, "too-costly", f"{what[:200]!r} expands to more than {MOST_CODES} codes.")
-
-
-def _fetch(library: Library, kind: Kind, url: str) -> Any:
-    if (kind, url) not in library:
-        raise Absent(kind, url)
-    return library[kind, url]
-
-
-def _system(library: Library, url: str, what: str) -> System:
-    found = _fetch(library, "CodeSystem", url)
-    if not isinstance(found, System):
-        raise refuse(400, "not-found", f"{what} {url[:200]!r} cannot be listed: no such CodeSystem is loaded.")
+async def known(source: Source, url: str) -> Resource | Members:
+    """A value set by its canonical. Raises FhirError 400 not-found."""
+    found = await source.value_set(url)
+    if found is None:
+        raise refuse(400, "not-found", f"Value set {url[:200]!r} is not known: load it, or check its URL.")
     return found
 
 
-def _expand(library: Library, url: str, depth: int) -> _Set:
+def too_costly(what: str) -> FhirError:
+    """The refusal of more codes than are listed at once."""
+    return refuse(400, "too-costly", f"{what[:200]!r} expands to more than {MOST_CODES} codes.")
+
+
+async def expand(reading: Reading, value_set: Resource | Members, url: str, depth: int = 0) -> Codes:
+    """All codes of a value set, in the order of its composition. Raises FhirError 400."""
     if depth > DEEPEST:
         raise refuse(400, "too-costly", f"Value set {url[:200]!r} imports more than {DEEPEST} deep, or itself.")
-    found = _fetch(library, "ValueSet", url)
-    if found is None:
-        raise refuse(400, "not-found", f"Value set {url[:200]!r} is not known: load it, or check its URL.")
-    if isinstance(found, Members):
-        return _Set(frozenset(found.pairs), frozenset(found.systems))
-    compose = found.get("compose")
+    if isinstance(value_set, Members):
+        return Codes({pair: Entry(*pair) for pair in value_set.pairs}, frozenset(value_set.systems))
+    compose = value_set.get("compose")
     if compose is None:
-        return _Set(frozenset(_contained(found.get("expansion", {}).get("contains", ()))))
-    inactive = compose.get("inactive", True)
-    sets = [_include(library, part, depth, inactive) for part in compose.get("include", ())]
-    pairs = frozenset[Pair]().union(*(one.pairs for one in sets))
-    systems = frozenset[str]().union(*(one.systems for one in sets))
+        listed = contained(value_set.get("expansion", {}).get("contains", ()), reading.told)
+        return Codes({(entry.system, entry.code): entry for entry in listed})
+    inactive = compose.get("inactive", True) and not reading.active
+    found = Codes()
+    for part in compose.get("include", ()):
+        more = await _include(reading, part, depth, inactive)
+        found.entries.update({pair: entry for pair, entry in more.entries.items() if pair not in found.entries})
+        found.systems |= more.systems
+        if len(found.entries) > MOST_CODES:
+            raise too_costly(url)
     for part in compose.get("exclude", ()):
-        without = _include(library, part, depth, True)
-        open_ = {system for system, _ in without.pairs} & (systems - without.systems)
+        without = await _include(reading, part, depth, True)
+        open_ = {system for system, _ in without.entries} & (found.systems - without.systems)
         if open_:
             raise _unlisted(url, open_)
-        pairs = frozenset(pair for pair in pairs if not without.holds(pair))
-        systems -= without.systems
-    return _Set(pairs, systems)
+        found.entries = {pair: entry for pair, entry in found.entries.items() if not without.holds(pair)}
+        found.systems -= without.systems
+    return found
 
 
 def _unlisted(url: str, systems: Iterable[str]) -> FhirError:
@@ -122,78 +122,89 @@ def _unlisted(url: str, systems: Iterable[str]) -> FhirError:
     return refuse(400, "not-supported", text)
 
 
-def _contained(items: Iterable[Mapping[str, Any]]) -> Iterable[Pair]:
-    for item in items:
-        if "code" in item and not item.get("abstract"):
-            yield item.get("system", ""), item["code"]
-        yield from _contained(item.get("contains", ()))
+def contained(items: Iterable[Mapping[str, Any]], abstract: bool) -> Iterable[Entry]:
+    """The codes of an expansion that a resource holds; without `abstract`, those that may be chosen."""
+    stack = [*reversed(list(items))]
+    while stack:
+        item = stack.pop()
+        if "code" in item and (abstract or not item.get("abstract")):
+            gone = bool(item.get("inactive"))
+            version = item.get("version", "")
+            yield Entry(item.get("system", ""), item["code"], version, item, gone, bool(item.get("abstract")))
+        stack += reversed(item.get("contains", ()))
 
 
-def _include(library: Library, part: Mapping[str, Any], depth: int, inactive: bool) -> _Set:
+async def _include(reading: Reading, part: Mapping[str, Any], depth: int, inactive: bool) -> Codes:
     """One include or exclude: what is in its system part and in each of its value sets."""
-    sets = [_expand(library, url, depth + 1) for url in part.get("valueSet", ())]
+    sets = [await _imported(reading, url, depth) for url in part.get("valueSet", ())]
     if "system" in part:
-        sets.append(_of_system(library, part, inactive))
+        sets.insert(0, await _of_system(reading, part, inactive))
     if not sets:
-        return _Set(frozenset())
+        return Codes()
     first, *others = sets
     for other in others:
-        pairs = {pair for pair in first.pairs if other.holds(pair)} | {p for p in other.pairs if first.holds(p)}
-        first = _Set(frozenset(pairs), first.systems & other.systems)
+        both = {pair: entry for pair, entry in first.entries.items() if other.holds(pair)}
+        both |= {pair: entry for pair, entry in other.entries.items() if pair not in both and first.holds(pair)}
+        first = Codes(both, first.systems & other.systems)
     return first
 
 
-def _of_system(library: Library, part: Mapping[str, Any], inactive: bool) -> _Set:
-    url = part["system"]
+async def _imported(reading: Reading, url: str, depth: int) -> Codes:
+    """The codes of a value set that another imports, put together once however often it is named."""
+    if url not in reading.done:
+        reading.done[url] = await expand(reading, await known(reading.source, url), url, depth + 1)
+    return reading.done[url]
+
+
+async def _of_system(reading: Reading, part: Mapping[str, Any], inactive: bool) -> Codes:
+    url, version = part["system"], part.get("version", "")
     if "concept" in part:
-        return _Set(frozenset((url, concept["code"]) for concept in part["concept"]))
-    filters = part.get("filter", ())
-    if not filters:
-        whole = _fetch(library, "CodeSystem", url)
-        if not isinstance(whole, System) or not whole.complete:
-            return _Set(frozenset(), frozenset((url,)))
-    system = _system(library, url, "The codes that a filter selects from").concepts
-    codes = set(system.loaded.get(url, ()))
-    for one in filters:
-        codes &= _filtered(system, url, one["property"], one["op"], str(one["value"]))
-    if not inactive:
-        codes = {code for code in codes if not _is_inactive(system, Concept(url, code))}
-    return _Set(frozenset((url, code) for code in codes))
+        return await _enumerated(reading, part, inactive)
+    system = await reading.source.system(url, version)
+    if not part.get("filter") and (system is None or not whole(system)):
+        return Codes(systems=frozenset((url,)))
+    if system is None:
+        system = await _system(reading.source, url, version, "The codes that a filter selects from")
+    reading.versions[identity(system)] = None
+    where = await selected(system, part, inactive)
+    if not reading.told:
+        codes = await system.codes(where, MOST_CODES + 1)
+        return Codes({(url, code): Entry(url, code) for code in codes})
+    terms = await system.select(where, 0, MOST_CODES + 1)
+    return Codes({(url, one.code): entry(system, one) for one in terms})
 
 
-def _is_inactive(system: Terminology, concept: Concept) -> bool:
-    return True in system.property(concept, "inactive") or "retired" in system.property(concept, "status")
+async def selected(system: System, part: Mapping[str, Any], inactive: bool) -> Condition:
+    """What an include with filters, or none, takes from its system."""
+    where = await filtered(system, tuple(part.get("filter", ())))
+    return where if inactive else AllOf((where, ACTIVE))
 
 
-def _filtered(system: Terminology, url: str, property: str, operator: str, value: str) -> set[str]:
-    """The codes that one filter keeps. https://hl7.org/fhir/R4/valueset-filter-operator.html"""
-    every = system.loaded.get(url, frozenset())
-
-    def values(code: str) -> set[str]:
-        if property in ("concept", "code"):
-            return {code}
-        return {_plain(found) for found in system.property(Concept(url, code), property)}
-
-    match operator:
-        case "=":
-            return {code for code in every if value in values(code)}
-        case "in" | "not-in":
-            listed = {part.strip() for part in value.split(",")}
-            return {code for code in every if bool(values(code) & listed) == (operator == "in")}
-        case "exists":
-            return {code for code in every if bool(values(code)) == (value == "true")}
-        case "is-a":
-            return {*system.descendants(url, value), value} & every
-        case "descendent-of":
-            return set(system.descendants(url, value))
-        case "is-not-a":
-            return set(every - system.descendants(url, value) - {value})
-        case "generalizes":
-            return {*system.ancestors(url, value), value} & every
-    raise refuse(400, "not-supported", f"A value set filters {url[:200]!r} by {operator!r}, which is not supported.")
+def entry(system: System, one: Term, more: Mapping[str, Any] | None = None) -> Entry:
+    """A term as a code of an expansion; `more` is what a value set says of it."""
+    concept = {**concept_of(one), **(more or {})}
+    gone, abstract = is_inactive(concept, system.named), is_abstract(concept, system.named)
+    return Entry(system.about["url"], one.code, system.about.get("version", ""), concept, gone, abstract)
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value.get("code", "")) if isinstance(value, Mapping) else str(value)
+async def _enumerated(reading: Reading, part: Mapping[str, Any], inactive: bool) -> Codes:
+    """Codes that a value set names: with what is known of them, and without those that are known not to exist."""
+    url = part["system"]
+    said = {one["code"]: one for one in part["concept"]}
+    system = await reading.source.system(url, part.get("version", "")) if reading.told or not inactive else None
+    if system is None:
+        return Codes({(url, code): Entry(url, code, part.get("version", ""), one) for code, one in said.items()})
+    reading.versions[identity(system)] = None
+    found = {one.code: entry(system, one, said[one.code]) for one in await system.find(list(said))}
+    if not whole(system):
+        found = {code: found.get(code) or Entry(url, code, "", one) for code, one in said.items()}
+    listed = [found[code] for code in said if code in found]
+    return Codes({(url, one.code): one for one in listed if inactive or not one.inactive})
+
+
+async def _system(source: Source, url: str, version: str, what: str) -> System:
+    found = await source.system(url, version)
+    if found is None:
+        named = f"{url}|{version}" if version else url
+        raise refuse(400, "not-found", f"{what} {named[:200]!r} cannot be listed: no such CodeSystem is loaded.")
+    return found

@@ -18,9 +18,14 @@ from fhir_server.fhir.paths import LOCK
 
 # Held already by the structure of what is stored: no need to ask again (validation/rules.py, references.py, xhtml.py).
 STRUCTURAL = frozenset({"ele-1", "ext-1", "dom-2", "dom-4", "dom-5", "ref-1", "txt-1", "txt-2"})
+CONSENT_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
 # Rules whose text in R4 is wrong, with what their authors mean by them.
 MEANT: Mapping[str, str] = {
     "que-7": "operator = 'exists' implies (answer is boolean)",  # `is Boolean` is no FHIR type
+    **{  # R4 left the system of the codes open: system='something'
+        key: f"patient.exists() or scope.coding.where(system='{CONSENT_SCOPE}' and code='{code}').empty()"
+        for key, code in (("ppc-2", "patient-privacy"), ("ppc-3", "research"), ("ppc-4", "adr"), ("ppc-5", "treatment"))
+    },
 }
 PATIENCE = 5.0  # seconds for one resource
 
@@ -30,7 +35,7 @@ class Place(NamedTuple):
 
     path: str
     structure: str
-    value: dict[str, Any]
+    value: Any
     resource: Resource
 
 
@@ -89,10 +94,12 @@ def _holds(rule: Invariant, place: Place, whole: Resource) -> bool | None:
     """Whether the rule holds; None if that cannot be told."""
     if rule.key in IN_PYTHON:
         return IN_PYTHON[rule.key](place.value)
-    return _evaluate(MEANT.get(rule.key, rule.expression), place, whole)
+    return evaluate(MEANT.get(rule.key, rule.expression), place, whole)
 
 
-def _evaluate(expression: str, place: Place, whole: Resource) -> bool | None:
+def evaluate(expression: str, place: Place, whole: Resource) -> bool | None:
+    """What a rule says of an element; None if that cannot be told. What is given must not be used for anything else:
+    fhirpathpy annotates it."""
     from fhirpathpy.engine.nodes import ResourceNode  # here, as in fhir/paths.py: it costs a third of a second
 
     with LOCK:  # it keeps state in module globals

@@ -6,6 +6,7 @@ HERE, WRITE, BUNDLE = "conformance/http_test.py::", "interactions/write_test.py:
 HEADERS, FORMATS, BAD = "rest/headers_test.py::", "rest/formats_test.py::", "rest/bad_input_test.py::"
 ASYNC, SEARCH = "interactions/respond_async_test.py::", "interactions/search_test.py::"
 RACES = "interactions/races_test.py::"
+TERMINOLOGY = "operations/terminology_test.py::"
 REFUSED = HERE + "test_what_is_not_supported_is_refused"
 CLAIMS = "rest/capability_test.py::"
 
@@ -237,11 +238,14 @@ HTTP: dict[str, tuple[Row, ...]] = {
             CLAIMS + "test_every_operation_claimed_works",
         ),
         yes("`Patient/$everything`", "operations/everything_test.py::test_a_record_and_what_it_refers_to"),
-        partly(
-            "`$validate`",
+        yes(
+            "`$validate` with `mode` and `profile`",
             "operations/validate_test.py::test_what_would_be_accepted",
-            "operations/validate_test.py::test_a_profile_is_told_to_be_unchecked",
-            note="R4 itself; profiles come later, and it says so",
+            "operations/validate_test.py::test_a_profile_that_is_not_known_is_an_error",
+            "operations/profiles_test.py::test_what_profiles_say",
+            "operations/profiles_test.py::test_claims_are_checked_wherever_they_stand",
+            "validation/profiles_test.py::test_published_examples_meet_what_they_claim",
+            "validation/profiles_test.py::test_what_is_wrong_is_found_where_it_is",
         ),
         yes(
             "`$meta`, `$meta-add`, `$meta-delete`",
@@ -249,6 +253,31 @@ HTTP: dict[str, tuple[Row, ...]] = {
         ),
         yes("`Observation/$lastn`", "operations/lastn_test.py::test_groups_and_their_order"),
         yes("`Patient/$match`", "operations/match_test.py::test_the_same_person_from_two_systems"),
+        yes(
+            "CodeSystem `$lookup`, `$subsumes`, `$validate-code`",
+            TERMINOLOGY + "test_what_is_known_of_a_code",
+            TERMINOLOGY + "test_subsumption",
+            TERMINOLOGY + "test_codes_of_a_code_system",
+        ),
+        partly(
+            "ValueSet `$expand`, `$validate-code`",
+            TERMINOLOGY + "test_expansions",
+            TERMINOLOGY + "test_what_cannot_be_expanded",
+            TERMINOLOGY + "test_too_much_at_once_is_refused_and_read_by_the_page",
+            TERMINOLOGY + "test_codes_of_a_value_set",
+            note="no regular expressions, no `context`; more than 25,000 codes at once are refused",
+        ),
+        partly(
+            "ConceptMap `$translate`",
+            TERMINOLOGY + "test_translations",
+            note="no `dependency`: mappings that depend on other values are left out",
+        ),
+        yes("`$closure`", TERMINOLOGY + "test_a_closure_table_grows"),
+        no(
+            "CodeSystem `$find-matches`",
+            "operations/table_test.py::test_wrong_addresses_methods_and_types",
+            note="404, as any name that is no operation here",
+        ),
         yes(
             "ours: `$reindex`, `$expunge`",
             "operations/reindex_test.py::test_one_type_at_a_time",

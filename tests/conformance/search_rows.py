@@ -208,7 +208,7 @@ SEARCH: dict[str, tuple[Row, ...]] = {
             "token `:in`, `:not-in`",
             *search("token :in", "token :not-in", "token :in of an unknown set"),
             TERMS + "test_value_sets",
-            note="at most 5,000 codes or whole systems; no filters by regular expression",
+            note="at most 25,000 codes or whole systems; no filters by regular expression",
         ),
         yes("token `:of-type`", *search("token :of-type")),
         yes("reference `:[type]`", *search("reference :[type]")),

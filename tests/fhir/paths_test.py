@@ -56,6 +56,11 @@ def test_every_r4_parameter_compiles() -> None:
             [((Key("telecom"), Where("system", "phone")), "ContactPoint")],
         ),
         (
+            "Observation.component.where(code.coding.exists(code = '8480-6')).code",
+            "Observation",
+            [((Key("component"), Where("code.coding.code", "8480-6"), Key("code")), "CodeableConcept")],
+        ),
+        (
             "Patient.extension.where( url = 'http://x/y' ).value.as(Coding).code",
             "Patient",
             [((Key("extension"), Where("url", "http://x/y"), Key("valueCoding"), Key("code")), "code")],
@@ -114,6 +119,9 @@ def test_an_untyped_choice_is_every_member() -> None:
         "Patient.name.given.count() > 1",
         "Patient.name $this",
         "Patient.name.where(use!='old')",
+        "Observation.component.where(code.coding.code = 'x').code",
+        "Observation.component.where(code.coding.exists(code = 'x').code",
+        "Observation.component.where(code.exists()).code",
         "Patient.active.exists()",
         "Patient..name",
         "Patient.name given",

@@ -165,7 +165,7 @@ OWN = {f"${row.name}": row.types[0] for row in OPERATIONS if row.types}
 def query(draw: Draw, type: str, row: str, amiss: bool) -> list[tuple[str, str]]:
     """Name-value pairs for an interaction on a type, right ones unless they are to be `amiss`."""
     pairs = []
-    known = ["_since", "_count"] if row.startswith("history") else list(TAKES.get(row, ()))
+    known = ["_since", "_count"] if row.startswith("history") else list(TAKES.get(row) or ())
     for _ in range(draw(st.sampled_from([0, 1, 1, 2, 2, 3, 6] if amiss else [0, 1]))):
         if row in TAKES or row.startswith("history"):
             name = draw(st.sampled_from((known or ["_count"]) * 3 + (["_summary", "_at", "x"] if amiss else [])))

@@ -1,5 +1,6 @@
 """Searches by value sets, code hierarchies and hierarchies of resources, over HTTP on both stores. https://hl7.org/fhir/R4/search.html#token"""
 
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -50,7 +51,7 @@ SETS = (
     value_set("open", {"system": LOINC}, exclude=[{"system": LOINC, "concept": [{"code": "1"}]}]),
     value_set("loop", {"valueSet": [CHAIN + "loop"]}),
     value_set("broken", {"valueSet": [CHAIN + "nowhere"]}),
-    value_set("large", {"system": OWN, "concept": [{"code": f"c{number}"} for number in range(5001)]}),
+    value_set("large", {"system": OWN, "concept": [{"code": f"c{number}"} for number in range(25_001)]}),
     value_set("many", {"system": OWN, "concept": [{"code": "colon"}, *({"code": f"c{n}"} for n in range(4000))]}),
 )
 CODES = ("tumour", "carcinoma", "lung", "colon", "sarcoma", "cold")
@@ -143,6 +144,17 @@ def test_what_cannot_be_expanded_is_said(loaded: Client, query: str, code: str) 
     answer = loaded("GET", f"Condition?{query}")
     assert answer.status_code == 400
     assert refusal(answer)["code"] == code
+
+
+def test_sets_that_name_each_other_many_times_are_made_once(loaded: Client) -> None:
+    """Ten times ten times ten ... imports: without memory the last would take for ever."""
+    names = ["is-a", *(f"deep{number}" for number in range(15))]
+    for below, above in pairwise(names):
+        parts = [{"valueSet": [CHAIN + below]} for _ in range(10)]
+        assert loaded("PUT", f"ValueSet/{above}", value_set(above, *parts)).status_code == 201
+    assert ids(loaded, f"Condition?code:in={CHAIN}{names[-1]}") == "carcinoma lung colon"
+    told = loaded("GET", f"ValueSet/{names[-1]}/$validate-code?system={OWN}&code=cold").json()
+    assert told["parameter"][0]["valueBoolean"] is False
 
 
 def test_conditional_criteria_take_no_value_sets(loaded: Client) -> None:

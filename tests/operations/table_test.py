@@ -52,6 +52,8 @@ def test_wrong_addresses_methods_and_types(client: Client) -> None:
         ("GET", "$everything"): (400, "not-supported"),
         ("POST", "Patient/1/$match"): (400, "not-supported"),
         ("GET", "Observation/$everything"): (404, "not-supported"),
+        ("POST", "CodeSystem/$find-matches"): (404, "not-supported"),
+        ("GET", "Patient/$validate-code"): (404, "not-supported"),
         ("GET", "Nothing/$meta"): (404, "not-supported"),
         ("DELETE", "Patient/$everything"): (405, "not-supported"),
         ("GET", "Patient/1/$meta-add"): (405, "not-supported"),

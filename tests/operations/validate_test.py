@@ -59,11 +59,11 @@ def test_what_would_not(client: Client) -> None:
     assert ("error", "required", "Patient.id") in issues(client("POST", "Patient/$validate", update))
 
 
-def test_a_profile_is_told_to_be_unchecked(client: Client) -> None:
+def test_a_profile_that_is_not_known_is_an_error(client: Client) -> None:
     base = "http://hl7.org/fhir/StructureDefinition/Patient"
     assert issues(client("POST", "Patient/$validate?profile=" + base, PATIENT)) == OK
     answer = client("POST", "Patient/$validate", parameters(resource=PATIENT, profile="http://x.example/p"))
-    assert issues(answer) == [("information", "not-supported", "")]
+    assert issues(answer) == [("error", "not-found", "Patient")]
 
 
 def test_requests_that_make_no_sense(client: Client) -> None:
@@ -101,6 +101,11 @@ def test_requests_that_make_no_sense(client: Client) -> None:
         ({"resourceType": "Questionnaire", "status": "draft", "name": "Q", "item": [
             {"linkId": "1", "type": "string",
              "enableWhen": [{"question": "1", "operator": "exists", "answerBoolean": True}]}]}, set()),
+        ({"resourceType": "Consent", "status": "active", "policyRule": {"text": "x"}, "category": [{"text": "x"}],
+          "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]}},
+         {"ppc-3"}),
+        ({"resourceType": "Consent", "status": "active", "policyRule": {"text": "x"}, "category": [{"text": "x"}],
+          "scope": {"coding": [{"system": "urn:other", "code": "research"}]}}, set()),
         ({"resourceType": "Bundle", "type": "collection", "entry": [{"fullUrl": "urn:uuid:1"}]}, {"bdl-5"}),
     ],
 )  # fmt: skip

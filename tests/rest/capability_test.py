@@ -205,6 +205,10 @@ def test_every_operation_claimed_works(server: Client) -> None:
     enrollment = [{"reference": f"Group/{group}"}]
     study = server.create({"resourceType": "ResearchStudy", "status": "active", "enrollment": enrollment})
     gone = server.create({"resourceType": "Patient", **patient})
+    content = {"url": "urn:s", "status": "active", "content": "complete", "concept": [{"code": "a"}]}
+    system = server.create({"resourceType": "CodeSystem", **content})
+    genders, lung = "http://hl7.org/fhir/ValueSet/administrative-gender", "system=http://oncotree.mskcc.org&code=LUAD"
+    table = {"resourceType": "Parameters", "parameter": [{"name": "name", "valueString": "t"}]}
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
@@ -224,12 +228,20 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "preview": [("POST", "Consent/$preview", CONSENT | {"patient": {"reference": f"Patient/{id}"}})],
         "reindex": [("POST", "$reindex", None), ("POST", "Patient/$reindex", None)],
         "expunge": [("POST", f"Patient/{gone}/$expunge", None)],
+        "lookup": [("GET", f"CodeSystem/$lookup?{lung}", None)],
+        "subsumes": [("GET", f"CodeSystem/{system}/$subsumes?codeA=a&codeB=a", None)],
+        "validate-code": [
+            ("GET", f"CodeSystem/{system}/$validate-code?code=a", None),
+            ("GET", f"ValueSet/$validate-code?url={genders}&code=male", None),
+        ],
+        "expand": [("GET", f"ValueSet/$expand?url={genders}", None)],
+        "translate": [("GET", f"ConceptMap/$translate?{lung}", None)],
+        "closure": [("POST", "$closure", table)],
         "export": [("GET", "$export?_type=Basic", None), ("GET", "Patient/$export?_type=Basic", None)],
     }
-    claimed = {one["name"] for one in (*statement(server)["operation"], *resources(server)["Patient"]["operation"])}
-    for type in ("Observation", "ResearchStudy", "Consent"):
-        claimed |= {one["name"] for one in resources(server)[type]["operation"]}
-    assert claimed == calls.keys() | {"patient-export"}  # another name of the same
+    claimed = {one["name"] for one in statement(server)["operation"]}
+    claimed |= {one["name"] for resource in resources(server).values() for one in resource["operation"]}
+    assert claimed == calls.keys() | {"patient-export", "group-export"}  # other names of the same
     later = {"prefer": "respond-async"}
     for method, path, body in itertools.chain(*calls.values()):
         answer = server(method, path, body, headers=later)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from fhir_server.search.predicate import Entry, Predicate
 from fhir_server.store.mongo import connect, find, history, reindex, settle, state, write
 from fhir_server.store.mongo.connect import Database, answering
+from fhir_server.store.mongo.terms import MongoTerms
 from fhir_server.store.seam import Page, Position, Query, Store, Stored, Tx, Value
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class MongoStore:
         self.database = database
         self._lane = asyncio.Lock()
         self._big = asyncio.Semaphore(write.PLACES)
+        self.terms = MongoTerms(database)
 
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """See seam.Store."""

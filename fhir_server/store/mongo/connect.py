@@ -54,6 +54,10 @@ VERSION_INDEXES: dict[str, Keys] = {
     "history": [("u", -1), ("w", -1)],
     "written": [("w", 1)],
 }
+TERM_INDEXES: dict[str, Keys] = {
+    "below": [("a", 1), ("_id", 1)],
+    "key": [("e", 1), ("k", 1), ("_id", 1)],
+}
 
 
 class Database(NamedTuple):
@@ -67,6 +71,8 @@ class Database(NamedTuple):
     lock: Collection  # what two conditional writers both touch
     state: Collection
     meta: Collection
+    edition: Collection  # versions of code systems (terms.py)
+    term: Collection  # and their concepts
 
 
 async def connect(url: str) -> Database:
@@ -147,9 +153,11 @@ async def _create(database: Database) -> None:
         (database.resource, RESOURCE_INDEXES),
         (database.overflow, OVERFLOW_INDEXES),
         (database.version, VERSION_INDEXES),
+        (database.term, TERM_INDEXES),
     ):
         for name, keys in indexes.items():
             await collection.create_index(keys, name=name)
+    await database.term.create_index([("e", 1), ("c", 1)], name="code", unique=True)
     await database.state.create_index([("ttl", 1)], name="ttl", expireAfterSeconds=0)
 
 

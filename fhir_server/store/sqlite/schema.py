@@ -16,6 +16,7 @@ import sqlite3
 from pathlib import Path
 
 from fhir_server.store.seam import StoreError
+from fhir_server.store.sqlite import terms
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x46484952  # "FHIR"
@@ -102,6 +103,8 @@ def prepare(path: Path) -> bytes:
             for column in ("rule", "until"):
                 fresh.execute(f"ALTER TABLE resource ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
             fresh.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        for statement in terms.TABLES:  # later than schema 1, and no part of what its readers know
+            fresh.execute(statement)
         fresh.execute("COMMIT")
         key = fresh.execute("SELECT value FROM meta WHERE name='hash_key'").fetchone()[0]
         return bytes(key)

@@ -22,6 +22,7 @@ from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.expunge import empty_log
 from fhir_server.store.sqlite.rows import Hasher
 from fhir_server.store.sqlite.schema import connect, prepare, unusable
+from fhir_server.store.sqlite.terms import SqliteTerms
 from fhir_server.store.sqlite.write import Batch, SqliteTx, current
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class SqliteStore:
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(QUEUE)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self.terms = SqliteTerms(self, self._writer)
 
     async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Queue `work` for the writer; returns after the commit of its group."""
@@ -155,11 +157,11 @@ class SqliteStore:
 
     async def search(self, query: Query) -> Page:
         """One page, in one snapshot."""
-        return await self._reading(lambda connection: find.search(connection, self.hasher, query))
+        return await self.reading(lambda connection: find.search(connection, self.hasher, query))
 
     async def count(self, query: Query) -> int:
         """How many resources match."""
-        return await self._reading(lambda connection: find.count(connection, self.hasher, query))
+        return await self.reading(lambda connection: find.count(connection, self.hasher, query))
 
     async def history(
         self,
@@ -172,7 +174,7 @@ class SqliteStore:
         at: tuple[int, int] | None = None,
     ) -> Page:
         """Versions, newest first."""
-        return await self._reading(lambda c: history.page(c, self.hasher, type, id, where, since, after, count, at))
+        return await self.reading(lambda c: history.page(c, self.hasher, type, id, where, since, after, count, at))
 
     async def scan(self, query: Query) -> AsyncIterator[Stored]:
         """Pages of 500 in order of creation."""
@@ -187,11 +189,11 @@ class SqliteStore:
 
     async def changes(self, after: Position | None) -> AsyncIterator[tuple[Position, Stored]]:
         """Writers commit one after the other, so the number of a version is its place in the order of commits."""
-        batch = await self._reading(lambda connection: history.since(connection, after, 500))
+        batch = await self.reading(lambda connection: history.since(connection, after, 500))
         while batch:
             for position, stored in batch:
                 yield position, stored
-            batch = await self._reading(lambda connection: history.since(connection, position, 500))  # noqa: B023
+            batch = await self.reading(lambda connection: history.since(connection, position, 500))  # noqa: B023
 
     async def settled(self) -> int:
         """Writers run one after the other, over all processes: once it is our turn, those before have ended."""
@@ -212,7 +214,7 @@ class SqliteStore:
             rows = connection.execute(f"EXPLAIN QUERY PLAN {plan.select.text}", plan.select.args).fetchall()
             return {"plan": plan.kind, "sql": plan.select.text, "sqlite": [row[3] for row in rows]}
 
-        return await self._reading(run)
+        return await self.reading(run)
 
     async def reindex(self, entries: Callable[[bytes], tuple[Entry, ...]], types: tuple[str, ...]) -> int:
         """Compute the index rows of all current resources anew, 200 resources to a transaction."""
@@ -237,7 +239,7 @@ class SqliteStore:
 
     async def index_keys(self) -> dict[str, int]:
         """How many keys each index of the store holds: the write amplification that the bench reports."""
-        return await self._reading(history.index_keys)
+        return await self.reading(history.index_keys)
 
     async def check(self) -> None:
         """Raise StoreError unless the file answers."""
@@ -266,7 +268,7 @@ class SqliteStore:
 
     async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
         """The first keys that begin with `prefix`, with their values."""
-        return await self._reading(lambda connection: history.list_state(connection, prefix, count))
+        return await self.reading(lambda connection: history.list_state(connection, prefix, count))
 
     async def put_state(self, key: str, value: Value, version: int, expires: int | None = None) -> bool:
         """Write if the current version is `version`."""
@@ -286,7 +288,7 @@ class SqliteStore:
 
         return await self.transact(work)
 
-    async def _reading(self, run: Callable[[sqlite3.Connection], T]) -> T:
+    async def reading(self, run: Callable[[sqlite3.Connection], T]) -> T:
         """Run on a reader thread, in one snapshot."""
 
         def reading() -> T:
@@ -301,6 +303,11 @@ class SqliteStore:
                 self._readers.put(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, reading)
+
+    def at_once(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        """Run here what takes microseconds."""
+        with guarded(self._path):
+            return run(self._point)
 
 
 @contextlib.contextmanager

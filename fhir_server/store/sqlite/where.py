@@ -162,12 +162,17 @@ class Compiler:
     def _listed_source(self, type_: str, param: Param, wanted: tuple[Any, ...]) -> Sql:
         x, j = self._alias(), self._alias()
         if param.kind == "token":
-            rows = [[self.hasher.code(type_, param, code), self.hasher.narrow(system)] for system, code in wanted]
-            return Sql(
-                f"SELECT {x}.rid FROM (SELECT DISTINCT json_extract(value,'$[0]') k, json_extract(value,'$[1]') v "
-                f"FROM json_each(?)) {j} CROSS JOIN key {x} ON {x}.k={j}.k AND {x}.v={j}.v",
-                (json.dumps(rows),),
-            )
+            by_system: dict[int, dict[int, None]] = {}
+            for system, code in wanted:
+                by_system.setdefault(self.hasher.narrow(system), {})[self.hasher.code(type_, param, code)] = None
+            found = [
+                Sql(
+                    f"SELECT {x}.rid FROM json_each(?) {j} CROSS JOIN key {x} ON {x}.k={j}.value AND {x}.v=?",
+                    (json.dumps(list(codes)), system),
+                )
+                for system, codes in by_system.items()
+            ]
+            return join(" UNION ALL ", found, Sql("SELECT rid FROM key WHERE 0", ()), wrap=False)
         numbers = [self.hasher.resource(type_ if param.kind == "id" else value[0], value[-1]) for value in wanted]
         if param.kind == "id":
             return Sql("SELECT rid FROM resource WHERE h IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))

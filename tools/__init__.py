@@ -1,0 +1,1 @@
+"""Generators of what ships: run by hand, from their published sources."""
