@@ -1,4 +1,4 @@
-"""Patient/[id]/$accesses: who looked at a record, when, why, and which Consent permitted it. docs/consent.md"""
+"""Patient/[id]/$accesses: who looked at a record, and which Consent let them. https://hl7.org/fhir/R4/auditevent.html"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple

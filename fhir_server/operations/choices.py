@@ -1,4 +1,4 @@
-"""Patient/[id]/$choices and $choose: what a participant permits, as one page. docs/operations/choices.md"""
+"""Patient/[id]/$choices and $choose: what a participant permits, as one page. https://hl7.org/fhir/R4/consent.html"""
 
 from collections.abc import Iterable
 from typing import Any

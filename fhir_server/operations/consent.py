@@ -1,4 +1,4 @@
-"""Consent/$explain, Consent/$preview: who could see what, why, and what a Consent would change. docs/consent.md"""
+"""Consent/$explain, Consent/$preview: who could see what, why, what would change. https://hl7.org/fhir/R4/consent.html"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
