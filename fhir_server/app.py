@@ -23,7 +23,7 @@ from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_run import working
 from fhir_server.interactions.pages import shared_key
 from fhir_server.matching.follow import following
-from fhir_server.matching.guard import Guarded
+from fhir_server.matching.guard import StudyGuard
 from fhir_server.operations.table import claims
 from fhir_server.rest.endpoint import FhirEndpoint
 from fhir_server.rest.routes import ENTRY_SHAPES, INTERACTIONS, Application
@@ -65,7 +65,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     definitions = load()
     known = terminology()
     written = asyncio.Event()
-    store = Guarded(await open_store(settings.store), known, settings.base, written)
+    store = await open_store(settings.store)
     gc.freeze()  # the definitions live as long as the process: no collection need look at them
     gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
@@ -99,6 +99,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             capabilities=describe(definitions),
             describe=describe,
             written=written,
+            guards=(StudyGuard(known, settings.base, written),),
             admission=Admission(settings.body_room, settings.body_queue),
             page_key=key,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.access.policy import Consents
+from fhir_server.access.write import Guard
 from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
@@ -43,5 +44,6 @@ class Server:
     asked: Recent[str, Any] = field(default_factory=lambda: Recent(100_000))  # who called the authorization server
     systems: Recent[str, Any] = field(default_factory=lambda: Recent(500))  # code systems and profiles, made ready
     known: Recent[tuple[str, ...], Any] = field(default_factory=lambda: Recent(20_000))  # what they said in this second
+    guards: tuple[Guard, ...] = ()  # what every transaction is held to beside access
     written: asyncio.Event = field(default_factory=asyncio.Event)  # something that candidates may have to follow
     page_key: bytes = b""  # seals `next` links; every process of one store has the same

@@ -61,8 +61,10 @@ class Consents:
 class Ruled:
     """A Tx that gives every resource it writes its rule; `settle` is to be called when all is written."""
 
-    def __init__(self, tx: Tx, consents: Consents) -> None:
+    def __init__(self, tx: Tx, consents: Consents, changes: list[Change] | None = None) -> None:
+        """`changes` gets what is written."""
         self._tx, self._consents = tx, consents
+        self._changes = [] if changes is None else changes
         self._now = consents.clock()
         self._policies: dict[str, bytes | None] = {}  # of Patients, as far as they were looked up
         self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
@@ -72,6 +74,7 @@ class Ruled:
 
     async def write(self, change: Change) -> Stored:
         """As Tx.write, with the rule of the resource as its patients' Consents stand."""
+        self._changes.append(change)
         if change.type == "Consent":
             await self._touched(change)
         if change.method == "DELETE" or change.type in UNRULED:

@@ -18,6 +18,18 @@ T = TypeVar("T")
 CHUNK = 500  # resources asked about in one query
 
 
+class Guard(Protocol):
+    """What else every transaction is held to."""
+
+    async def check(self, tx: Tx, changes: Sequence[Change]) -> None:
+        """Look at what was written, in its transaction, before it commits; raises FhirError to refuse all of it."""
+        ...
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Hear of what was committed."""
+        ...
+
+
 class Site(Protocol):
     """What a write takes of the server."""
 
@@ -27,6 +39,9 @@ class Site(Protocol):
     @property
     def consents(self) -> Consents: ...
 
+    @property
+    def guards(self) -> Sequence[Guard]: ...
+
 
 async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]]) -> T:
     """As Store.transact, the one way to write resources: each gets its rule (policy.py).
@@ -34,18 +49,26 @@ async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]
     Raises FhirError 403, and leaves nothing, if `work` writes what the caller may not.
     """
 
+    changes: list[Change] = []
+
     async def watched(tx: Tx) -> T:
-        ruled = Ruled(tx, site.consents)
+        changes.clear()  # it may run again
+        ruled = Ruled(tx, site.consents, changes)
         if caller.free:
             result = await work(ruled)
         else:
             watch = _Watched(ruled, caller)
             result = await work(watch)
             await watch.settle()  # before a Consent among the writes counts: who records a denial may be denied by it
+        for guard in site.guards:
+            await guard.check(ruled, changes)
         await ruled.settle()
         return result
 
-    return await site.store.transact(watched)
+    result = await site.store.transact(watched)
+    for guard in site.guards:
+        guard.committed(changes)
+    return result
 
 
 async def renew(site: Site, id: str) -> None:

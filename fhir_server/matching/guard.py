@@ -1,12 +1,12 @@
-"""A store that takes no criteria which cannot be judged, and tells the matcher of what it takes. https://hl7.org/fhir/R4/researchstudy.html
+"""No criteria are stored which cannot be judged, and the matcher is told of what is. https://hl7.org/fhir/R4/researchstudy.html
 
 A Group is checked once a study's enrollment names it, whichever of the two is written second, in the transaction that
 writes it: so no way to write goes round it. Criteria in words only are stored; such a study is not matched.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
@@ -14,63 +14,28 @@ from fhir_server.fhir.outcome import FhirError, Issue
 from fhir_server.fhir.references import parse
 from fhir_server.matching.affected import RELEVANT, enrolling
 from fhir_server.matching.criteria import compile_study, group_references
-from fhir_server.store.seam import Change, Store, Stored, Tx
+from fhir_server.store.seam import Change, Tx
 from fhir_server.terminology.codes import Terminology
 
-T = TypeVar("T")
 
+@dataclass(frozen=True, slots=True)
+class StudyGuard:
+    """What every transaction is held to before it commits (access/write.py), and who is told of it afterwards."""
 
-class _Watched:
-    """A Tx that remembers which studies and criteria it wrote."""
+    terminology: Terminology
+    base: str
+    written: asyncio.Event  # set when candidates may have to follow
 
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self.written: dict[tuple[str, str], Change] = {}
-        self.relevant = False  # whether candidates may have to follow
-        self.read, self.search, self.began = tx.read, tx.search, tx.began
-        self.rule, self.share, self.own = tx.rule, tx.share, tx.own
-        self.get_state, self.put_state, self.expunge = tx.get_state, tx.put_state, tx.expunge
+    async def check(self, tx: Tx, changes: Sequence[Change]) -> None:
+        """Raise FhirError 422 if an enrolled Group would be left with criteria that cannot be judged."""
+        latest = {(one.type, one.id): one for one in changes if one.type in ("Group", "ResearchStudy")}
+        if latest:
+            await _check(tx, latest.values(), self.terminology, self.base)
 
-    async def write(self, change: Change) -> Stored:
-        """As Tx.write."""
-        self.relevant = self.relevant or change.type in RELEVANT
-        if change.type in ("Group", "ResearchStudy"):
-            self.written[change.type, change.id] = change
-        return await self._tx.write(change)
-
-
-class Guarded:
-    """A Store like the one it is made of; but a transaction raises FhirError 422 if it would leave an enrolled Group
-    with criteria that cannot be judged. `written` is set when candidates may have to follow."""
-
-    def __init__(self, store: Store, terminology: Terminology, base: str, written: asyncio.Event) -> None:
-        self._store, self._terminology, self._base = store, terminology, base
-        self._written = written
-        self.read, self.search, self.count, self.history = store.read, store.search, store.count, store.history
-        self.scan, self.changes, self.explain = store.scan, store.changes, store.explain
-        self.reindex, self.check, self.close = store.reindex, store.check, store.close
-        self.get_state, self.list_state = store.get_state, store.list_state
-        self.put_state, self.delete_state, self.settled = store.put_state, store.delete_state, store.settled
-        self.terms = store.terms
-
-    async def transact(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        """As Store.transact."""
-
-        relevant = False
-
-        async def watched(tx: Tx) -> T:
-            nonlocal relevant
-            watch = _Watched(tx)
-            result = await work(watch)
-            relevant = watch.relevant
-            if watch.written:
-                await _check(tx, watch.written.values(), self._terminology, self._base)
-            return result
-
-        result = await self._store.transact(watched)
-        if relevant:
-            self._written.set()
-        return result
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Wake the matcher if it may have something to do."""
+        if any(one.type in RELEVANT for one in changes):
+            self.written.set()
 
 
 async def _check(tx: Tx, written: Iterable[Change], terminology: Terminology, base: str) -> None:
