@@ -1,4 +1,4 @@
-"""Many patients against many studies: three-valued logic on sets of patients. docs/decisions/0013-sets-of-patients-as-integers.md
+"""Many patients against many studies: three-valued logic on sets of patients. docs/decisions/0013-*.md
 
 A criterion is two sets, of those who surely meet it and of those who may, each an integer with a bit for each patient.
 A study is an expression of such sets. Which patients are in the two is found by judging each distinct projection of
