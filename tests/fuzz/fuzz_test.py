@@ -22,7 +22,7 @@ from tests.fuzz.requests import requests
 
 PIECE = deep(1200, 4000)
 PIECES = deep(1, 23)
-MONGO_PIECE = deep(500, 2000)
+MONGO_PIECE = deep(1000, 2000)
 MOST_GROWTH = 60_000_000  # bytes: caches fill, then nothing may be added
 NO_BODY = (204, 304)
 
