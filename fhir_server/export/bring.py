@@ -9,11 +9,10 @@ import gzip
 import hashlib
 import itertools
 import multiprocessing
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,6 +20,7 @@ import msgspec
 
 from fhir_server.access import OPERATOR, transact
 from fhir_server.export.prepare import Ready, Refused, begin, prepare, ready
+from fhir_server.export.progress import Progress
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.custom import read_custom
@@ -59,22 +59,10 @@ class Piece(NamedTuple):
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far an import is; `stored` are those of this run."""
+class Import(Progress):
+    """How far an import is."""
 
-    files: int = 0
-    total_bytes: int = 0
-    files_done: int = 0
-    files_skipped: int = 0
-    bytes_done: int = 0
-    stored: int = 0
     refused: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def rate(self) -> float:
-        """Resources stored per second since the run began."""
-        return self.stored / max(time.monotonic() - self.began, 1e-9)
 
 
 def find(paths: Iterable[Path]) -> Iterator[Path]:
@@ -95,12 +83,12 @@ async def bring(
     files: Sequence[Path],
     workers: int,
     again: bool,
-    report: Callable[[Progress], None],
+    report: Callable[[Import], None],
     refused: Callable[[Refusal], None],
-) -> Progress:
+) -> Import:
     """Import the files one after the other; `again`: also those that were finished. `refused` is told each line that
     is not stored. Raises OSError, StoreError."""
-    progress = Progress(len(files), sum(path.stat().st_size for path in files))
+    progress = Import(len(files), sum(path.stat().st_size for path in files))
     custom = msgspec.json.encode((await read_custom(server))[0])
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin, (server.settings.base, custom))
     try:
@@ -119,8 +107,8 @@ async def _file(
     workers: int,
     path: Path,
     again: bool,
-    progress: Progress,
-    report: Callable[[Progress], None],
+    progress: Import,
+    report: Callable[[Import], None],
     refused: Callable[[Refusal], None],
 ) -> None:
     with path.open("rb") as file:

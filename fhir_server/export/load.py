@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from fhir_server.export.progress import Progress
 from fhir_server.export.sources import Unreadable, Work, read
 from fhir_server.fhir.codec import Resource, decode, encode
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
@@ -37,22 +38,10 @@ class Refusal(NamedTuple):
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far a run is; `report` is called with it whenever it moved."""
+class Loading(Progress):
+    """How far a load is; `report` is called with it whenever it moved."""
 
-    files: int = 0
-    total_bytes: int = 0
-    files_done: int = 0
-    files_skipped: int = 0
-    bytes_done: int = 0
-    stored: int = 0
-    began: float = field(default_factory=time.monotonic)
     refusals: list[Refusal] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """Resources stored per second since the run began."""
-        return self.stored / max(time.monotonic() - self.began, 1e-9)
 
 
 @dataclass(slots=True)
@@ -78,14 +67,14 @@ class Outcome(NamedTuple):
 
 
 async def load(
-    store: Store, execute: Execute, files: Iterable[Path], again: bool, report: Callable[[Progress], None]
-) -> Progress:
+    store: Store, execute: Execute, files: Iterable[Path], again: bool, report: Callable[[Loading], None]
+) -> Loading:
     """Load the files; `again` also loads those that are noted as finished. Raises OSError, StoreError.
 
     Files of which nothing was stored, perhaps because they refer to others, are tried again after all others.
     """
     todo = list(files)
-    progress = Progress(len(todo), sum(path.stat().st_size for path in todo))
+    progress = Loading(len(todo), sum(path.stat().st_size for path in todo))
     while todo:
         before, refused = progress.stored, []
         async for tally in _in_flight(execute, again, _pieces(store, todo, again, progress), progress, report):
@@ -105,7 +94,7 @@ async def load(
 
 
 async def _pieces(
-    store: Store, files: list[Path], again: bool, progress: Progress
+    store: Store, files: list[Path], again: bool, progress: Loading
 ) -> AsyncIterator[tuple[Tally, Work | Unreadable | None]]:
     """The pieces of all files that are not finished; None after the last piece of each."""
     for path in files:
@@ -122,8 +111,8 @@ async def _in_flight(
     execute: Execute,
     again: bool,
     pieces: AsyncIterator[tuple[Tally, Work | Unreadable | None]],
-    progress: Progress,
-    report: Callable[[Progress], None],
+    progress: Loading,
+    report: Callable[[Loading], None],
 ) -> AsyncIterator[Tally]:
     """Execute the pieces with IN_FLIGHT of them under way; yields each file when it is finished, in order."""
     under_way: deque[tuple[Tally, asyncio.Task[Outcome] | None]] = deque()
