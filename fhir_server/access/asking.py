@@ -13,10 +13,11 @@ from fhir_server.access.caller import Caller, Permits
 from fhir_server.access.consent import Request
 from fhir_server.access.grant import Grant
 from fhir_server.access.limits import Partly, shower
-from fhir_server.access.policy import UNRULED, Consents, patients_of, person_types
+from fhir_server.access.policy import UNRULED, patients_of, person_types
 from fhir_server.access.pseudonyms import pseudonyms
 from fhir_server.access.rights import caller_of
 from fhir_server.access.rules import Limits, Rules
+from fhir_server.access.write import Site
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
@@ -38,20 +39,14 @@ Judges = Callable[[], Predicate]  # what consent permits now
 _callers: dict[tuple[int, bool, Grant], Caller] = {}
 
 
-class Site(Protocol):
+class Asked(Site, Protocol):
     """What it takes of the server."""
-
-    @property
-    def store(self) -> Store: ...
 
     @property
     def definitions(self) -> Definitions: ...
 
-    @property
-    def consents(self) -> Consents: ...
 
-
-async def caller_for(site: Site, grant: Grant, action: str = "access") -> Caller:
+async def caller_for(site: Asked, grant: Grant, action: str = "access") -> Caller:
     """The caller that a grant makes, held to what consent permits of an action (a code of consentaction) now."""
     key = id(site.definitions), site.consents.by_organization, grant
     caller = _callers.get(key)
@@ -71,7 +66,7 @@ async def caller_for(site: Site, grant: Grant, action: str = "access") -> Caller
     return replace(held, partly=_partly(site, caller, requests[0], recipient))
 
 
-def _partly(site: Site, caller: Caller, request: Request, recipient: str) -> Partly:
+def _partly(site: Asked, caller: Caller, request: Request, recipient: str) -> Partly:
     """What a caller may have in part, for one request of consent."""
     consents, definitions, base = site.consents, site.definitions, caller.permits
     limited = consents.rules.allowed(request).limited
@@ -97,7 +92,7 @@ def _partly(site: Site, caller: Caller, request: Request, recipient: str) -> Par
     return Partly({limits: permits_of(limits) for limits in dict.fromkeys(limited.values())}, show, names)
 
 
-async def actors_of(site: Site, grant: Grant) -> frozenset[str]:
+async def actors_of(site: Asked, grant: Grant) -> frozenset[str]:
     """References to all that the caller is and belongs to, directly or not; what no rule names is not looked for."""
     own = frozenset({*grant.actors, grant.user} - {""})
     rules = site.consents.rules

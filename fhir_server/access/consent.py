@@ -7,6 +7,7 @@ permit, and denies wherever it might have been meant to.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from fhir_server.access.facts import (
     TELLS,
     Facts,
     span,
+    target,
 )
 from fhir_server.access.purposes import is_research, is_treatment, known, lineage
 from fhir_server.access.statements import Person, Statement, person_of, standing, statement_of
@@ -224,7 +226,7 @@ def _node(raw: Resource, at: str, depth: int, facts: Facts, now: int) -> Node | 
         return None
     purposes, actors, actions = (
         _listed(raw.get("purpose"), permit, _purpose),
-        _listed(raw.get("actor"), permit, _recipient),
+        _listed(raw.get("actor"), permit, partial(_recipient, permit)),
         _listed(raw.get("action"), permit, _action),
     )
     diseases = [
@@ -269,9 +271,9 @@ def _purpose(coding: Resource) -> str:
     return str(coding["code"]) if known(coding.get("system", ""), coding["code"]) else ""
 
 
-def _recipient(actor: Resource) -> str:
+def _recipient(permit: bool, actor: Resource) -> str:
     roles = {coding.get("code") for coding in actor["role"].get("coding", ())}
-    return str(actor["reference"]["reference"]) if roles & RECIPIENTS else ""
+    return target(actor["reference"]["reference"], permit) if roles & RECIPIENTS else ""
 
 
 def _action(concept: Resource) -> str:
@@ -284,18 +286,22 @@ def _of_data(listed: Sequence[Resource] | None, permit: bool, facts: Facts) -> t
         return True, None
     studies: list[str] = []
     for one in listed:
-        named = one.get("reference", {}).get("reference", "")
+        named = target(one.get("reference", {}).get("reference", ""), permit)
         if named.startswith("ResearchStudy/"):
             studies.append(named.partition("/")[2])
         elif not named:
             if not permit:
                 return True, None
-        elif named == facts.reference or (
-            named in facts.authors if one.get("meaning") == "authoredby" else named in facts.references
-            and one.get("meaning") != "instance"
-        ):  # fmt: skip
+        elif named == facts.reference or named in _reached(one.get("meaning", ""), permit, facts):
             return True, None
     return bool(studies), tuple(sorted(studies)) or None
+
+
+def _reached(meaning: str, permit: bool, facts: Facts) -> set[str]:
+    """To whom or what a resource is near, in the sense of a `meaning`."""
+    if meaning == "instance":
+        return set()
+    return {target(one, permit) for one in (facts.authors if meaning == "authoredby" else facts.references)}
 
 
 def _of_class(listed: Sequence[Resource] | None, permit: bool, facts: Facts) -> bool:
@@ -341,11 +347,7 @@ def _dated(period: Resource | None, permit: bool, facts: Facts) -> bool:
     """Data without a date are in no permitted period, and in every denied one."""
     if period is None:
         return True
-    try:
-        asked = span(period)
-    except ValueError:
-        return not permit
-    when = facts.when
+    asked, when = _span(period), facts.when
     if asked is None or when is None:
         return not permit
     if permit and facts.type != "Encounter":
@@ -354,12 +356,15 @@ def _dated(period: Resource | None, permit: bool, facts: Facts) -> bool:
 
 
 def _in_force(period: Resource | None, permit: bool, now: int) -> bool:
-    if period is None:
+    if not period or not {"start", "end"} & period.keys():
         return True
+    asked = _span(period)
+    return asked[0] <= now < asked[1] if asked is not None else not permit
+
+
+def _span(period: Resource) -> tuple[int, int] | None:
+    """A period as [low, high); None if it cannot be read."""
     try:
-        asked = span(period)
+        return span(period)
     except ValueError:
-        return not permit
-    if asked is None:
-        return True
-    return asked[0] <= now < asked[1]
+        return None

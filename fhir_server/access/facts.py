@@ -215,28 +215,35 @@ def _attachments(resource: Resource, name: str) -> Iterator[str]:
 
 def _codings(value: Any) -> Iterator[tuple[str, str]]:
     """(system, code) of every Coding below."""
-    if isinstance(value, dict):
-        if isinstance(value.get("code"), str) and isinstance(value.get("system"), str):
-            yield value["system"], value["code"]
-        for inner in value.values():
-            if isinstance(inner, dict | list):
-                yield from _codings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _codings(inner)
+    for one in _objects(value):
+        if isinstance(one.get("code"), str) and isinstance(one.get("system"), str):
+            yield one["system"], one["code"]
 
 
 def references(value: Any) -> Iterator[str]:
-    """Every `reference` below."""
+    """Every `reference` below, without a version."""
+    for one in _objects(value):
+        if isinstance(one.get("reference"), str):
+            yield one["reference"].partition("/_history/")[0]
+
+
+def _objects(value: Any) -> Iterator[Resource]:
+    """Every object below, the outer before the inner."""
     if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for inner in value.values():
-            if isinstance(inner, dict | list):
-                yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
+        yield value
+        value = value.values()
+    elif not isinstance(value, list):
+        return
+    for inner in value:
+        if isinstance(inner, dict | list):
+            yield from _objects(inner)
+
+
+def target(reference: str, permit: bool) -> str:
+    """`Type/id` of a reference in a provision. An address may be of another server: a permit does not use it ("" then),
+    a denial takes it for one here."""
+    told = reference.partition("/_history/")[0]
+    return "/".join(told.split("/")[-2:]) if not permit else "" if "://" in told else told
 
 
 def _span(value: Any) -> tuple[int, int] | None:

@@ -156,7 +156,7 @@ def _policy(consent: Resource) -> tuple[frozenset[str], frozenset[str]]:
 def _studies(root: Resource | None) -> frozenset[str]:
     """The studies that a statement is about as a whole: one of another study does not supersede it."""
     named = (one.get("reference", {}).get("reference", "") for one in (root or {}).get("data", ()))
-    return frozenset(one for one in named if one.startswith("ResearchStudy/"))
+    return frozenset(one for one in named if "ResearchStudy/" in one)
 
 
 def _modified(node: Any) -> bool:

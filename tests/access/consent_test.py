@@ -93,6 +93,10 @@ CASES: list[tuple[str, list[Resource], Resource, Request, bool]] = [
     ("16b its denials count", [research({"provision": [GERMLINE]}, **OPTIN), SECOND], D2, asks(), False),
     ("16c where they apply", [research({"provision": [GERMLINE]}, **OPTIN), SECOND], D1, asks(), True),
     ("16 opting out is a denial", [research({}, **OPTOUT), SECOND], D1, asks(), False),
+    ("16 nobody who opted out is seen in everyday care", [privacy({"purpose": permit("ETREAT")["purpose"]}, **OPTOUT)],
+     D3, asks("TREAT"), False),
+    ("16 but in an emergency, where they named that", [privacy({"purpose": permit("ETREAT")["purpose"]}, **OPTOUT)],
+     D3, asks("BTG"), True),
     ("17a a member of a group", [research(permit("HRESCH", actor=[actor("Group/net")]))], D3, asks(), True),
     ("17b nobody else", [research(permit("HRESCH", actor=[actor("Group/net")]))], D3, asks(who=O3), False),
     ("17 a denial of one binds who is unknown", [research(permit("HRESCH", nested=[deny(actor=[actor(O2)])]))],
@@ -110,6 +114,15 @@ CASES: list[tuple[str, list[Resource], Resource, Request, bool]] = [
         "reference": "ResearchStudy/s"}}])]))], D3, asks(study="t"), True),
     ("nor one that is not told", [research(permit("HRESCH", nested=[deny(data=[{"meaning": "related", "reference": {
         "reference": "ResearchStudy/s"}}])]))], D3, asks(), False),
+    ("a study denied by its address", [research(permit("HRESCH", nested=[deny(data=[{"meaning": "related",
+        "reference": {"reference": "https://here.example/fhir/ResearchStudy/s"}}])]))], D3, asks(study="s"), False),
+    ("a recipient denied by an address and a version", [research(permit("HRESCH", nested=[deny(actor=[
+        actor("https://here.example/fhir/Organization/o1/_history/2")])]))], D3, asks(), False),
+    ("an address permits nobody", [research(permit("HRESCH", actor=[actor("https://x.example/fhir/Organization/o1")]))],
+     D3, asks(), False),
+    ("what refers to denied data by an address", [research(permit("HRESCH", nested=[deny(data=[{
+        "meaning": "related", "reference": {"reference": "Encounter/e"}}])]))],
+     {**D3, "encounter": {"reference": "https://here.example/fhir/Encounter/e"}}, asks(), False),
     ("one resource denied", [research(permit("HRESCH", nested=[deny(data=[{"meaning": "instance", "reference": {
         "reference": "Condition/d3"}}])]))], D3, asks(), False),
     ("only one permitted", [research(permit("HRESCH", data=[{"meaning": "instance", "reference": {
