@@ -91,7 +91,7 @@ class Ruled:
             patients = patients_of(self._consents.definitions, change.type, change.id, change.entries)
             if change.type == "Patient":
                 linked = {entry[2] for entry in change.entries if entry[0] == LINK and entry[1] == "Patient"}
-                policy = await self._policy(change.id)
+                policy = await self.policy(change.id)
                 if linked or policy:  # those it was joined with as well
                     self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
             rule, until = await self._ruling(change.type, patients, lambda: codec.decode(change.body))
@@ -160,16 +160,14 @@ class Ruled:
         return Ruling(row.type, row.id, *await self._ruling(row.type, about, lambda: codec.decode(row.body)))
 
     async def _ruling(self, type: str, patients: Iterable[str], resource: Callable[[], Resource]) -> tuple[int, int]:
-        policies = [await self._policy(id) for id in patients]
+        policies = [await self.policy(id) for id in patients]
         rule, until = judged(self._consents, type, policies, resource, self._now)
         return (rule if isinstance(rule, int) else await self._consents.rules.add(self._tx, rule)), until
 
-    async def _policy(self, id: str) -> bytes | None:
+    async def policy(self, id: str) -> bytes | None:
+        """As policy_in; asked once."""
         if id not in self._policies:
-            key = f"{POLICY}{id}"
-            await self._tx.share([key])
-            found = await self._tx.get_state(key)
-            self._policies[id] = found[0] if found else None
+            self._policies[id] = await policy_in(self._tx, id)
         return self._policies[id]
 
     async def _touched(self, change: Change) -> None:
@@ -208,6 +206,16 @@ class Ruled:
             rows += page.rows
             query = query._replace(after=page.next) if page.next is not None else None
         return rows
+
+
+async def policy_in(tx: Tx, id: str) -> bytes | None:
+    """What is known of the person that a Patient is, held until the commit; None without any Consent."""
+    if isinstance(tx, Ruled):
+        return await tx.policy(id)
+    key = f"{POLICY}{id}"
+    await tx.share([key])
+    found = await tx.get_state(key)
+    return found[0] if found else None
 
 
 def judged(
