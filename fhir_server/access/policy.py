@@ -143,7 +143,7 @@ class Ruled:
         types = person_types(self._consents.definitions)
         where = all_about(self._consents.definitions, types, ids)
         mine = set(ids)
-        query: Query | None = Query(types, where, count=CHUNK)
+        query: Query | None = Query((), where, count=CHUNK)  # of the types that there are: the fewer the sooner
         while query is not None:
             page = await self._tx.search(query)
             await self._tx.rule([await self.anew(row, mine) for row in page.rows])
