@@ -1,6 +1,6 @@
 """The kinds of test that a criterion may be. See docs/matching.md for the codes they are written with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -115,6 +115,12 @@ class VariantGroup:
         if not (self.edits or self.changes):
             return None
         return change.edit in self.edits and self.first <= change.start and change.end <= self.last
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is told by its changes alone."""
+        only = VariantGroup(self.genes, self.edits, self.first, self.last, self.changes, exons=self.exons)
+        return replace(self, categories=self.categories - {"small"}) == only
 
     def holds(self, found: Found) -> bool | None:
         """Whether a reported variant of one of the genes belongs to the group; None if that cannot be told."""

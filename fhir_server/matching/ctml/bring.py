@@ -9,6 +9,7 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.matching.advice import advice
 from fhir_server.matching.criteria import group_references
 from fhir_server.matching.ctml.trial import read_trial, say_trial
 from fhir_server.matching.ctml.words import Unmapped
@@ -39,7 +40,9 @@ async def bring(server: Server, document: Any) -> Brought:
     ]
     bundle = codec.decode(codec.encode({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
     await batch_or_transaction(server, OPERATOR, Ask(resource=bundle))
-    return Brought(resources[0]["id"], len(resources) - 1, ())
+    groups = {f"Group/{one['id']}": (one, 1) for one in resources[1:]}
+    issues = advice(resources[0], groups, server.terminology)
+    return Brought(resources[0]["id"], len(resources) - 1, tuple(issue.diagnostics for issue in issues))
 
 
 async def documents(server: Server, ids: tuple[str, ...]) -> AsyncIterator[tuple[str, dict[str, Any] | Unmapped]]:
