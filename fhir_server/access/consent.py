@@ -36,6 +36,7 @@ ACTIONS = "http://terminology.hl7.org/CodeSystem/consentaction"
 DISEASE = "https://participation.example/fhir/StructureDefinition/research-disease"
 # Roles of an actor that say: to whom. Any other (custodian, author) tells whose data, which only a denial may mean.
 RECIPIENTS = frozenset({"IRCP", "PRCP", "DELEGATEE", "GRANTEE"})
+RESULTS = "contact-results"  # the purpose of telling a person of results
 CLASSES = frozenset({*BROADER_CLASS, *BROADER_CLASS.values(), *OF_TYPE.values(), *TELLS, "patient-reported"})
 
 Vote = Literal["permit", "deny"]
@@ -121,6 +122,19 @@ def decide(rule: Sequence[Voter], request: Request) -> Decision:
     if found:
         return Decision(True, hidden, tuple(found))
     return Decision(request.treatment and is_treatment(request.purpose), False, ())
+
+
+def told_at_once(rule: Sequence[Voter]) -> bool:
+    """Whether the person chose, in so many words, to be told of results, and nothing denies it: a permit of everything
+    does not say that."""
+    return any(_names(voter.roots, RESULTS) for voter in rule) and decide(rule, Request(RESULTS)).permit
+
+
+def _names(nodes: Iterable[Node], purpose: str) -> bool:
+    return any(
+        (node.permit and not set(node.purposes or ()).isdisjoint(lineage(purpose))) or _names(node.nested, purpose)
+        for node in nodes
+    )
 
 
 def permits(consents: Iterable[Resource], patient: Resource, request: Request, now: int, adult_age: int) -> Decision:

@@ -8,6 +8,7 @@ from fhir_server.matching.genes import genes_of
 from fhir_server.matching.permission import Permission, consented
 from fhir_server.matching.reading import facts_of
 from fhir_server.matching.records import Versioned, medications, of_patients, records
+from fhir_server.search.predicate import EVERYTHING, Predicate
 from fhir_server.server import Server
 from fhir_server.terminology.codes import Concept
 
@@ -32,9 +33,16 @@ class Person(NamedTuple):
         return tuple(f"{reference}/_history/{version}" for reference, version in named if reference in deciding)
 
 
-async def look(server: Server, people: Iterable[Versioned], asked: Iterable[Concept], now: int) -> list[Person]:
+async def look(
+    server: Server,
+    people: Iterable[Versioned],
+    asked: Iterable[Concept],
+    now: int,
+    where: Predicate = EVERYTHING,
+) -> list[Person]:
     """What may be known at time `now` (µs) of these patients. Of those whose consent does not permit it only the
-    Consents are read, and nothing more of the deceased. `asked`: what Observations the studies ask about."""
+    Consents are read, and nothing more of the deceased. `asked`: what Observations the studies ask about.
+    `where`: what else their records must meet to be read."""
     people = list(people)
     ids = [patient["id"] for patient, _ in people]
     consents = await of_patients(server, ("Consent",), ids)
@@ -43,7 +51,7 @@ async def look(server: Server, people: Iterable[Versioned], asked: Iterable[Conc
         for patient, _ in people
     }
     open_ = [patient["id"] for patient, _ in people if permissions[patient["id"]].permit and not deceased(patient)]
-    found = await records(server, open_, asked)
+    found = await records(server, open_, asked, where)
     stored = await medications(server, found)
     genes = genes_of(server.terminology)
     known = []

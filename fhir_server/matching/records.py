@@ -81,11 +81,13 @@ def of_patient(type: str, id: str) -> Predicate:
     return Is(Param(PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
 
 
-async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
+async def records(
+    server: Server, ids: Iterable[str], asked: Iterable[Concept], where: Predicate = EVERYTHING
+) -> Grouped:
     """Everything that facts are made of, by patient, as far as consent permits the matcher to see it; `asked`: the
-    codes of Observations that studies ask about."""
+    codes of Observations that studies ask about; `where`: what else must be met."""
     ids = tuple(ids)
-    permitted = await seen(server)
+    permitted = And((await seen(server), where))
     found = await of_patients(server, _CLINICAL, ids, permitted)
     wanted = tuple(dict.fromkeys((system, code) for system, code in (*_ALWAYS, *asked)))
     observed = Or((Is(_CODE, (("system,code", "in", wanted),)), Not(Is(_CODE))))

@@ -8,6 +8,8 @@ https://hl7.org/fhir/R4/guidanceresponse.html
 from typing import Any
 
 from fhir_server.access import Caller, restrict
+from fhir_server.access.asking import is_participant
+from fhir_server.access.rules import RELEASED
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import Issue
 from fhir_server.interactions.ask import Answer, Ask
@@ -23,7 +25,7 @@ from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.matches import COMMON, Found, Page, answered, enrolled, identified, paged, said, statuses
 from fhir_server.search.index import param_of
-from fhir_server.search.predicate import ID, Is, Predicate
+from fhir_server.search.predicate import EVERYTHING, ID, Is, Predicate
 from fhir_server.server import Server
 
 TAKES = {"study": "reference", **COMMON}
@@ -48,7 +50,8 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     when = given["date"][0] if "date" in given else now
     patient = codec.decode(row.body)
     codes = asked(registered.study for registered in studies)
-    (person,) = await look(server, [(patient, row.version)], codes, now)
+    shown = RELEASED if is_participant(caller.grant) else EVERYTHING  # what waits at the gate must not show in a reason
+    (person,) = await look(server, [(patient, row.version)], codes, now, shown)
     if person.facts is None:
         issues = [Issue("suppressed", why_not(person, patient), severity="information")]
         issues = issues if concerned(caller, ask.id) else []
