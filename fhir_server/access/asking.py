@@ -15,13 +15,13 @@ from fhir_server.access.grant import Grant
 from fhir_server.access.limits import Partly, shower
 from fhir_server.access.policy import UNRULED, patients_of, person_types
 from fhir_server.access.pseudonyms import pseudonyms
-from fhir_server.access.rights import caller_of
+from fhir_server.access.rights import addressed, caller_of
 from fhir_server.access.rules import RELEASED, Limits, Rules
 from fhir_server.access.write import Site
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.predicate import NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
 from fhir_server.store.seam import Query, Store, Stored
 
 OF_ROLE = {"researcher": "HRESCH", "study-team": "CLINTRCH"}
@@ -55,14 +55,15 @@ async def caller_for(site: Asked, grant: Grant, action: str = "access") -> Calle
             _callers.clear()
         caller = caller_of(site.definitions, grant, site.consents.by_organization)
         if is_participant(grant):
-            caller = consented(caller, lambda: RELEASED, UNRULED - {"AuditEvent"})
+            caller = consented(caller, lambda: RELEASED, unruled=UNRULED - {"AuditEvent"})
         _callers[key] = caller
     consents = site.consents
     if requests_of(grant, frozenset(), consents.treatment, action) is None:
         return caller
     await consents.rules.fresh(site.store)
     requests = requests_of(grant, await actors_of(site, grant), consents.treatment, action)
-    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock))
+    told = addressed(site.definitions, grant)
+    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock), told)
     if requests is None or len(requests) != 1 or not consents.rules.allowed(requests[0]).limited:
         return held
     recipient = grant.study or min(grant.actors, default=f"client {grant.client}")
@@ -158,6 +159,11 @@ def is_participant(grant: Grant | None) -> bool:
     return grant is not None and grant.user.startswith(("Patient/", "RelatedPerson/"))
 
 
+def released_to(caller: Caller) -> Predicate:
+    """What may show, even in a reason, to a caller: for a participant what does not wait at the gate."""
+    return RELEASED if is_participant(caller.grant) else EVERYTHING
+
+
 def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[], int]) -> Judges:
     """What consent permits, as a condition that is made anew every second: rules come to an end."""
     made: dict[tuple[int, int], Predicate] = {}
@@ -174,15 +180,17 @@ def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[]
     return judge
 
 
-def consented(caller: Caller, judge: Judges, unruled: Set[str] = UNRULED) -> Caller:
-    """The caller, for whom what no consent permits is not there. Creating is not held to it: so data come in.
-    `unruled`: types that nothing is asked of."""
+def consented(caller: Caller, judge: Judges, told: Predicate = NOTHING, unruled: Set[str] = UNRULED) -> Caller:
+    """The caller, for whom what no consent permits is not there; but the Tasks in `told` are. Creating is not held to
+    it: so data come in. `unruled`: types that nothing is asked of."""
     base = caller.permits
 
     def permits(type: str, letter: str) -> Predicate:
         permit = base(type, letter)
         if letter == "c" or permit == NOTHING or type in unruled:
             return permit
+        if type == "Task" and letter in "rs":
+            return And((permit, Or((judge(), told))))
         return _of_contexts(permit, judge()) if type == "Binary" else And((permit, judge()))
 
     return replace(caller, permits=permits)

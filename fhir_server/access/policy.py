@@ -17,7 +17,7 @@ import msgspec
 from fhir_server.access.compartment import BESIDE, SHARED, references
 from fhir_server.access.consent import told_at_once, voters
 from fhir_server.access.facts import Facts
-from fhir_server.access.gate import ASKED, PREFIX, UNFINISHED, Hold, holds, touches, with_candidates
+from fhir_server.access.gate import ASKED, Hold, begins, holds, leads, touches, with_candidates
 from fhir_server.access.rules import DEFAULT_NUMBER, OPEN, UNKNOWN, Rule, Rules, rule_of
 from fhir_server.access.statements import FOREVER, Person, Statement, next_edge, person_of, statement_of
 from fhir_server.fhir import codec
@@ -28,14 +28,20 @@ from fhir_server.store.seam import Change, Query, Ruling, Store, Stored, Tx
 from fhir_server.terminology.codes import Terminology
 
 POLICY, DUE = "consent/policy/", "consent/due/"
-LINK, STATUS = Param("link", "reference"), Param("status", "token")
-ENTITY, MEMBER = Param("entity", "reference"), Param("has-member", "reference")
-LEADING = frozenset({"DiagnosticReport", "Observation", "GuidanceResponse"})  # what may lead to more that is held
+CHANGED = "consent/changed/"  # [time]/[id]: persons whose Consents are others since, until recipients are told
+LINK, ENTITY = Param("link", "reference"), Param("entity", "reference")
 MOST_PEOPLE = 20  # that one resource may be about; one about more is nobody's to see by consent
 MOST_LINKED = 100  # Patients that are one person
 CHUNK = 500
 # Rows that no consent decides about: nobody's, descriptions of cohorts, and the log of who looked (access/rights.py).
 UNRULED = SHARED | {"AuditEvent", "Group"}
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Whose Consents changed, when, and the policies of these Patients before; b"" where there was none."""
+
+    at: int
+    before: dict[str, bytes]
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,7 +98,7 @@ class Ruled:
             patients = patients_of(self._consents.definitions, change.type, change.id, change.entries)
             if change.type == "Patient":
                 linked = {entry[2] for entry in change.entries if entry[0] == LINK and entry[1] == "Patient"}
-                policy = await self._policy(change.id)
+                policy = await self.policy(change.id)
                 if linked or policy:  # those it was joined with as well
                     self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
             elif await self._at_gate(change, patients):
@@ -122,7 +128,7 @@ class Ruled:
         ids = sorted(patients)
         await self._tx.own([f"{POLICY}{one}" for one in ids])
         person = person_of(filter(None, patients.values()), self._consents.adult_age)._replace(ids=tuple(ids))
-        found = await self._all(("Consent",), _about(self._consents.definitions, ("Consent",), ids))
+        found = await self._all(("Consent",), all_about(self._consents.definitions, ("Consent",), ids))
         policy = Policy(person.ids, person.adult, tuple(msgspec.Raw(row.body) for row in found))
         before = [await self._tx.get_state(f"{POLICY}{one}") for one in ids]
         earlier = {hold for old in before if old for hold in msgspec.json.decode(old[0], type=Policy).holds}
@@ -135,6 +141,12 @@ class Ruled:
         for one, old in zip(ids, before, strict=True):
             await self._tx.put_state(f"{POLICY}{one}", value, old[1] if old else 0)
             self._policies[one] = value
+        if any(old is not None and said_by(old[0]) != said_by(value) for old in before):
+            # Before there was a Consent nothing was handed out by one.
+            changed = Changed(self._now, {one: old[0] if old else b"" for one, old in zip(ids, before, strict=True)})
+            key = f"{CHANGED}{self._now:020}/{ids[0]}"
+            if await self._tx.get_state(key) is None:
+                await self._tx.put_state(key, msgspec.json.encode(changed), 0)
         until = min([next_edge(read_policy(value)[1], person, self._now), *(hold.until for hold in policy.holds)])
         if until < FOREVER:
             await self._tx.put_state(f"{DUE}{until:020}/{ids[0]}", b"", 0)
@@ -145,7 +157,7 @@ class Ruled:
     async def _holds(self, ids: list[str], policy: Policy, before: Iterable[Hold]) -> tuple[Hold, ...]:
         """What is held from the person."""
         definitions = self._consents.definitions
-        about = partial(_about, definitions, ids=ids)
+        about = partial(all_about, definitions, ids=ids)
         rows = await self._all(("Task", "DiagnosticReport"), And((about(("Task", "DiagnosticReport")), ASKED)))
         if not self._consents.gate:
             rows = [row for row in rows if row.type == "Task"]
@@ -161,24 +173,13 @@ class Ruled:
 
     async def _at_gate(self, change: Change, patients: Set[str]) -> bool:
         """Whether a write may change what is held from the patients that it is about."""
-        if change.type == "Task" and change.id.startswith(PREFIX):
-            return True
-        if change.type == "DiagnosticReport" and any(
-            entry[0] == STATUS and entry[2] in UNFINISHED for entry in change.entries
-        ):
-            return True
-        if change.type not in LEADING or (
-            change.type == "Observation" and all(entry[0] != MEMBER for entry in change.entries)
-        ):
-            return False
-        held = held_by([await self._policy(id) for id in patients])
-        return bool(held) and touches(codec.decode(change.body), held)
+        return begins(change) or leads(change, held_by([await self.policy(id) for id in patients]))
 
     async def _rerule(self, ids: list[str]) -> None:
         types = person_types(self._consents.definitions)
-        where = _about(self._consents.definitions, types, ids)
+        where = all_about(self._consents.definitions, types, ids)
         mine = set(ids)
-        query: Query | None = Query(types, where, count=CHUNK)
+        query: Query | None = Query((), where, count=CHUNK)  # of the types that there are: the fewer the sooner
         while query is not None:
             page = await self._tx.search(query)
             await self._tx.rule([await self.anew(row, mine) for row in page.rows])
@@ -203,7 +204,7 @@ class Ruled:
         return Ruling(row.type, row.id, *await self._ruling(row.type, about, lambda: codec.decode(row.body)))
 
     async def _ruling(self, type: str, patients: Iterable[str], resource: Callable[[], Resource]) -> tuple[int, int]:
-        policies = [await self._policy(id) for id in patients]
+        policies = [await self.policy(id) for id in patients]
         rule, until, held = judged(self._consents, type, policies, resource, self._now)
         return (rule if isinstance(rule, int) else await self._consents.rules.add(self._tx, rule, held)), until
 
@@ -219,12 +220,10 @@ class Ruled:
         held = held_by([self._policies.get(one) or self._glimpsed.get(one) for one in patients])
         return -OPEN if held and touches(codec.decode(body), held) else OPEN
 
-    async def _policy(self, id: str) -> bytes | None:
+    async def policy(self, id: str) -> bytes | None:
+        """As policy_in; asked once."""
         if id not in self._policies:
-            key = f"{POLICY}{id}"
-            await self._tx.share([key])
-            found = await self._tx.get_state(key)
-            self._policies[id] = found[0] if found else None
+            self._policies[id] = await policy_in(self._tx, id)
         return self._policies[id]
 
     async def _touched(self, change: Change) -> None:
@@ -263,6 +262,16 @@ class Ruled:
             rows += page.rows
             query = query._replace(after=page.next) if page.next is not None else None
         return rows
+
+
+async def policy_in(tx: Tx, id: str) -> bytes | None:
+    """What is known of the person that a Patient is, held until the commit; None without any Consent."""
+    if isinstance(tx, Ruled):
+        return await tx.policy(id)
+    key = f"{POLICY}{id}"
+    await tx.share([key])
+    found = await tx.get_state(key)
+    return found[0] if found else None
 
 
 def judged(
@@ -314,6 +323,12 @@ def read_policy(value: bytes) -> tuple[Person, tuple[Statement, ...]]:
     return person, tuple(statement for statement in read if statement is not None)
 
 
+def said_by(value: bytes) -> bytes:
+    """A policy without what is held: who the person is, and what their Consents say."""
+    policy = msgspec.json.decode(value, type=Policy)
+    return msgspec.json.encode(msgspec.structs.replace(policy, holds=()))
+
+
 def held_by(policies: Iterable[bytes | None]) -> frozenset[str]:
     """The references of all that is held from these persons."""
     return frozenset().union(*(_held(policy) for policy in policies if policy))
@@ -358,7 +373,7 @@ def person_types(definitions: Definitions) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _about(definitions: Definitions, types: tuple[str, ...], ids: Sequence[str]) -> Predicate:
+def all_about(definitions: Definitions, types: tuple[str, ...], ids: Sequence[str]) -> Predicate:
     """Whatever of some types is about one of these Patients."""
     alike: dict[frozenset[Param], list[str]] = {}
     for type in types:
