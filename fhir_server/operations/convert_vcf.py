@@ -1,4 +1,4 @@
-"""DocumentReference/[id]/$convert-vcf: a stored VCF as a report and its variants. See docs/operations/convert-vcf.md
+"""DocumentReference/[id]/$convert-vcf: a stored VCF as a report and its variants. See docs/operations/convert.md
 
 https://hl7.org/fhir/R4/documentreference.html
 """
