@@ -20,7 +20,7 @@ from fhir_server.interactions.may import require
 from fhir_server.operations.everything import present
 from fhir_server.operations.genomics.asked import Sought, Token, listed, token
 from fhir_server.operations.inputs import Inputs
-from fhir_server.search.genomic import CONSEQUENCES, FIELDS, GENOTYPE, HAPLOTYPE, called, naming
+from fhir_server.search.genomic import FIELDS, GENOTYPE, HAPLOTYPE, called, naming, spelling
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, And, Chain, Has, Is, Not, Or, Param, Predicate, Test
 from fhir_server.server import Server
@@ -146,13 +146,15 @@ def valued(wanted: Token) -> Predicate:
 
 
 def variants_named(sought: Iterable[Sought]) -> Predicate:
-    """Variant observations of one of these variants: by themselves, or by a molecular consequence that spells it so."""
+    """Variant observations of one of these variants: by themselves, or by a molecular consequence that spells it so.
+
+    That they are variants is implied: where a search is led by its first condition it must be the selective one."""
     asked = list(sought)
     parts = [naming(name for one in asked for name in one.names)]
     spellings = [name for one in asked if one.allele is None for name in one.names]
     if spellings:
-        parts.append(Has("Observation", DERIVED, And((coded(*CONSEQUENCES), naming(spellings)))))
-    return And((coded(VARIANT), Or(tuple(parts))))
+        parts.append(Has("Observation", DERIVED, spelling(spellings)))
+    return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
 
 async def every(
