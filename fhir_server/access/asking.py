@@ -15,7 +15,7 @@ from fhir_server.access.grant import Grant
 from fhir_server.access.limits import Partly, shower
 from fhir_server.access.policy import UNRULED, patients_of, person_types
 from fhir_server.access.pseudonyms import pseudonyms
-from fhir_server.access.rights import caller_of
+from fhir_server.access.rights import addressed, caller_of
 from fhir_server.access.rules import Limits, Rules
 from fhir_server.access.write import Site
 from fhir_server.fhir import codec
@@ -59,7 +59,8 @@ async def caller_for(site: Asked, grant: Grant, action: str = "access") -> Calle
         return caller
     await consents.rules.fresh(site.store)
     requests = requests_of(grant, await actors_of(site, grant), consents.treatment, action)
-    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock))
+    told = addressed(site.definitions, grant)
+    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock), told)
     if requests is None or len(requests) != 1 or not consents.rules.allowed(requests[0]).limited:
         return held
     recipient = grant.study or min(grant.actors, default=f"client {grant.client}")
@@ -167,14 +168,17 @@ def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[]
     return judge
 
 
-def consented(caller: Caller, judge: Judges) -> Caller:
-    """The caller, for whom what no consent permits is not there. Creating is not held to it: so data come in."""
+def consented(caller: Caller, judge: Judges, told: Predicate = NOTHING) -> Caller:
+    """The caller, for whom what no consent permits is not there; but the Tasks in `told` are. Creating is not held to
+    it: so data come in."""
     base = caller.permits
 
     def permits(type: str, letter: str) -> Predicate:
         permit = base(type, letter)
         if letter == "c" or permit == NOTHING or type in UNRULED:
             return permit
+        if type == "Task" and letter in "rs":
+            return And((permit, Or((judge(), told))))
         return _of_contexts(permit, judge()) if type == "Binary" else And((permit, judge()))
 
     return replace(caller, permits=permits)

@@ -34,6 +34,7 @@ RESOURCE_TYPES = "http://hl7.org/fhir/resource-types"
 MEDIA_TYPES = "urn:ietf:bcp:13"
 ACTIONS = "http://terminology.hl7.org/CodeSystem/consentaction"
 DISEASE = "https://participation.example/fhir/StructureDefinition/research-disease"
+STUDY_CONTEXT = "http://hl7.org/fhir/StructureDefinition/consent-ResearchStudyContext"
 # Roles of an actor that say: to whom. Any other (custodian, author) tells whose data, which only a denial may mean.
 RECIPIENTS = frozenset({"IRCP", "PRCP", "DELEGATEE", "GRANTEE"})
 CLASSES = frozenset({*BROADER_CLASS, *BROADER_CLASS.values(), *OF_TYPE.values(), *TELLS, "patient-reported"})
@@ -215,6 +216,7 @@ def _node(raw: Resource, at: str, depth: int, facts: Facts, now: int) -> Node | 
         return Node(False, at=at)
     permit = raw.get("type") == "permit"
     concerns, studies = _of_data(raw.get("data"), permit, facts)
+    studies = _in_context(raw.get("extension"), permit, studies)
     if not (
         concerns
         and _of_class(raw.get("class"), permit, facts)
@@ -295,6 +297,22 @@ def _of_data(listed: Sequence[Resource] | None, permit: bool, facts: Facts) -> t
         elif named == facts.reference or named in _reached(one.get("meaning", ""), permit, facts):
             return True, None
     return bool(studies), tuple(sorted(studies)) or None
+
+
+def _in_context(extensions: Sequence[Resource] | None, permit: bool, studies: Strings | None) -> Strings | None:
+    """The studies that a provision is for, with those that HL7's extension names. A permit is for what both name, a
+    denial for what either does, and for all if one of them cannot be read."""
+    named = [
+        target(one.get("valueReference", {}).get("reference", ""), permit)
+        for one in extensions or ()
+        if one.get("url") == STUDY_CONTEXT
+    ]
+    if not named:
+        return studies
+    ids = {one.partition("/")[2] for one in named if one.startswith("ResearchStudy/")}
+    if permit:
+        return tuple(sorted(ids if studies is None else ids & set(studies)))
+    return tuple(sorted({*ids, *(studies or ())})) if len(ids) == len(set(named)) else None
 
 
 def _reached(meaning: str, permit: bool, facts: Facts) -> set[str]:

@@ -27,12 +27,20 @@ from fhir_server.store.seam import Change, Query, Ruling, Store, Stored, Tx
 from fhir_server.terminology.codes import Terminology
 
 POLICY, DUE = "consent/policy/", "consent/due/"
+CHANGED = "consent/changed/"  # [time]/[id]: persons whose Consents are others since, until recipients are told
 LINK = Param("link", "reference")
 MOST_PEOPLE = 20  # that one resource may be about; one about more is nobody's to see by consent
 MOST_LINKED = 100  # Patients that are one person
 CHUNK = 500
 # Rows that no consent decides about: nobody's, descriptions of cohorts, and the log of who looked (access/rights.py).
 UNRULED = SHARED | {"AuditEvent", "Group"}
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Whose Consents changed, when, and the policies of these Patients before; b"" where there was none."""
+
+    at: int
+    before: dict[str, bytes]
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -83,7 +91,7 @@ class Ruled:
             patients = patients_of(self._consents.definitions, change.type, change.id, change.entries)
             if change.type == "Patient":
                 linked = {entry[2] for entry in change.entries if entry[0] == LINK and entry[1] == "Patient"}
-                policy = await self._policy(change.id)
+                policy = await self.policy(change.id)
                 if linked or policy:  # those it was joined with as well
                     self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
             rule, until = await self._ruling(change.type, patients, lambda: codec.decode(change.body))
@@ -111,7 +119,7 @@ class Ruled:
         ids = sorted(patients)
         await self._tx.own([f"{POLICY}{one}" for one in ids])
         person = person_of(filter(None, patients.values()), self._consents.adult_age)._replace(ids=tuple(ids))
-        found = await self._all(("Consent",), _about(self._consents.definitions, ("Consent",), ids))
+        found = await self._all(("Consent",), all_about(self._consents.definitions, ("Consent",), ids))
         value = msgspec.json.encode(Policy(person.ids, person.adult, tuple(msgspec.Raw(row.body) for row in found)))
         before = [await self._tx.get_state(f"{POLICY}{one}") for one in ids]
         same = (not found and not any(before)) or all(old is not None and old[0] == value for old in before)
@@ -120,6 +128,11 @@ class Ruled:
         for one, old in zip(ids, before, strict=True):
             await self._tx.put_state(f"{POLICY}{one}", value, old[1] if old else 0)
             self._policies[one] = value
+        if any(before) and not same:  # before there was a Consent nothing was handed out by one
+            changed = Changed(self._now, {one: old[0] if old else b"" for one, old in zip(ids, before, strict=True)})
+            key = f"{CHANGED}{self._now:020}/{ids[0]}"
+            if await self._tx.get_state(key) is None:
+                await self._tx.put_state(key, msgspec.json.encode(changed), 0)
         until = next_edge(read_policy(value)[1], person, self._now)
         if until < FOREVER:
             await self._tx.put_state(f"{DUE}{until:020}/{ids[0]}", b"", 0)
@@ -128,9 +141,9 @@ class Ruled:
 
     async def _rerule(self, ids: list[str]) -> None:
         types = person_types(self._consents.definitions)
-        where = _about(self._consents.definitions, types, ids)
+        where = all_about(self._consents.definitions, types, ids)
         mine = set(ids)
-        query: Query | None = Query(types, where, count=CHUNK)
+        query: Query | None = Query((), where, count=CHUNK)  # of the types that there are: the fewer the sooner
         while query is not None:
             page = await self._tx.search(query)
             await self._tx.rule([await self.anew(row, mine) for row in page.rows])
@@ -147,16 +160,14 @@ class Ruled:
         return Ruling(row.type, row.id, *await self._ruling(row.type, about, lambda: codec.decode(row.body)))
 
     async def _ruling(self, type: str, patients: Iterable[str], resource: Callable[[], Resource]) -> tuple[int, int]:
-        policies = [await self._policy(id) for id in patients]
+        policies = [await self.policy(id) for id in patients]
         rule, until = judged(self._consents, type, policies, resource, self._now)
         return (rule if isinstance(rule, int) else await self._consents.rules.add(self._tx, rule)), until
 
-    async def _policy(self, id: str) -> bytes | None:
+    async def policy(self, id: str) -> bytes | None:
+        """As policy_in; asked once."""
         if id not in self._policies:
-            key = f"{POLICY}{id}"
-            await self._tx.share([key])
-            found = await self._tx.get_state(key)
-            self._policies[id] = found[0] if found else None
+            self._policies[id] = await policy_in(self._tx, id)
         return self._policies[id]
 
     async def _touched(self, change: Change) -> None:
@@ -195,6 +206,16 @@ class Ruled:
             rows += page.rows
             query = query._replace(after=page.next) if page.next is not None else None
         return rows
+
+
+async def policy_in(tx: Tx, id: str) -> bytes | None:
+    """What is known of the person that a Patient is, held until the commit; None without any Consent."""
+    if isinstance(tx, Ruled):
+        return await tx.policy(id)
+    key = f"{POLICY}{id}"
+    await tx.share([key])
+    found = await tx.get_state(key)
+    return found[0] if found else None
 
 
 def judged(
@@ -277,7 +298,7 @@ def person_types(definitions: Definitions) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _about(definitions: Definitions, types: tuple[str, ...], ids: Sequence[str]) -> Predicate:
+def all_about(definitions: Definitions, types: tuple[str, ...], ids: Sequence[str]) -> Predicate:
     """Whatever of some types is about one of these Patients."""
     alike: dict[frozenset[Param], list[str]] = {}
     for type in types:

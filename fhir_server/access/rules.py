@@ -128,6 +128,14 @@ class Rules:
             self._allowed[request] = found
         return found
 
+    def permits(self, rule: Rule | int, request: Request) -> Limits | None:
+        """What must be left out of a resource with this rule for this request; None if it is not permitted at all."""
+        if rule == OPEN:
+            return Limits(False, False)
+        known = self._known.get(rule) if isinstance(rule, int) else rule
+        found = _with(Allowed((), {}), OPEN, known, request) if known is not None else Allowed((), {})
+        return Limits(False, False) if found.rules else found.limited.get(OPEN)
+
     def _learn(self, number: int, rule: Rule) -> None:
         if number not in self._known:
             self._known[number] = rule

@@ -133,9 +133,9 @@ def said(ask: Ask, takes: Iterable[str]) -> Pairs:
     return tuple(pairs)
 
 
-async def enrolled(server: Server, caller: Caller, rows: Sequence[Found]) -> list[Stored]:
-    """The ResearchSubjects of these pairs that the caller may see."""
-    patients = dict.fromkeys(one.match.patient for one in rows)
+async def enrolled(server: Server, caller: Caller, rows: Sequence[Found], also: Iterable[str] = ()) -> list[Stored]:
+    """The ResearchSubjects of these pairs that the caller may see; `also`: Patients that are the same person."""
+    patients = dict.fromkeys([*(one.match.patient for one in rows), *also])
     studies = dict.fromkeys(one.match.study.id for one in rows)
     if not rows:
         return []

@@ -43,6 +43,8 @@ from fhir_server.operations.match_study import match_study
 from fhir_server.operations.match_trials import TAKES as MATCH_TRIALS
 from fhir_server.operations.match_trials import match_trials
 from fhir_server.operations.meta import meta, meta_add, meta_delete
+from fhir_server.operations.missing_data import TAKES as MISSING
+from fhir_server.operations.missing_data import missing_data
 from fhir_server.operations.reindex import reindex
 from fhir_server.operations.subsumes import TAKES as SUBSUMES
 from fhir_server.operations.subsumes import subsumes
@@ -98,6 +100,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "r",
         OURS + "ResearchStudy-match-patients",
     ),
+    Operation("missing-data", ("instance",), ("Patient",), missing_data, MISSING, "r", OURS + "missing-data"),
     Operation("attrition", ("instance",), ("ResearchStudy",), attrition, ATTRITION, "r", OURS + "attrition"),
     Operation("diversity", ("instance",), ("ResearchStudy",), diversity, DIVERSITY, "r", OURS + "diversity"),
     Operation("explain", ("type",), ("Consent",), explain, EXPLAIN, "r", OURS + "consent-explain"),

@@ -215,6 +215,7 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
         "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
         "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "missing-data": [("GET", f"Patient/{id}/$missing-data", None)],
         "attrition": [("GET", f"ResearchStudy/{study}/$attrition", None)],
         "diversity": [("GET", f"ResearchStudy/{study}/$diversity", None)],
         "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
