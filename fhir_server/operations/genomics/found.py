@@ -42,9 +42,14 @@ CODE, IDENTIFIER, DATE = param_of("code", "token"), param_of("identifier", "toke
 PATIENT, RESULT, SPECIMEN = (param_of(name, "reference") for name in ("subject", "result", "specimen"))
 DERIVED, PART_OF = param_of("derived-from", "reference"), param_of("part-of", "reference")
 COMPONENT = Param("component-code-value-concept", "token$token")
-# HGNC ids stand under several names of one system.
-GENES = ("http://www.genenames.org", "http://www.genenames.org/geneId", "https://www.genenames.org",
-         "https://www.genenames.org/geneId")  # fmt: skip
+# Code systems that are written in several ways, in the guide's own examples too.
+SPELLINGS = (
+    ("http://www.genenames.org", "http://www.genenames.org/geneId", "https://www.genenames.org",
+     "https://www.genenames.org/geneId"),
+    ("http://www.sequenceontology.org", "http://sequenceontology.org", "http://www.sequenceontology.org/",
+     "http://sequenceontology.org/"),
+    ("http://www.pharmvar.org", "https://www.pharmvar.org"),
+)  # fmt: skip
 KINDS = {VARIANT: "variant", HAPLOTYPE: "haplotype", GENOTYPE: "genotype"}
 Part = dict[str, Any]
 
@@ -134,15 +139,22 @@ def about(field: str, wanted: Token) -> Predicate:
     """Observations with a component of a field (search/genomic.py: FIELDS) that is, or has in it, what is wanted."""
     if wanted.system is None:
         return called(field, wanted.text)
-    systems = GENES if wanted.system in GENES else (wanted.system,)
+    systems = spellings(wanted.system)
     return Or(tuple(_component(code, system, wanted.text) for code in FIELDS[field] for system in systems))
+
+
+def spellings(system: str) -> tuple[str, ...]:
+    """The ways to write a code system."""
+    return next((known for known in SPELLINGS if system in known), (system,))
 
 
 def valued(wanted: Token) -> Predicate:
     """Haplotypes and genotypes that are, or have in their names, what is wanted."""
     if wanted.system is None:
         return called("haplotype", wanted.text)
-    return Is(param_of("value-concept", "token"), (("system", "=", wanted.system), ("code", "=", wanted.text)))
+    value = param_of("value-concept", "token")
+    systems = spellings(wanted.system)
+    return Or(tuple(Is(value, (("system", "=", system), ("code", "=", wanted.text))) for system in systems))
 
 
 def variants_named(sought: Iterable[Sought]) -> Predicate:
