@@ -28,6 +28,7 @@ _CHANGE = re.compile(
     r"|ins(?P<ins>[ACGTN]+))",
     re.ASCII,
 )
+_PROTEIN = re.compile(r"\(p\.\S+\)$", re.ASCII)  # NM_000251.3(MSH2):c.1832del (p.Val611fs)
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 LONGEST = 10_000  # bases that an allele may say, or a reference tell of it
 MOST = 2000  # placements of an allele
@@ -80,9 +81,9 @@ def parse(text: str) -> Allele | None:
 
 
 def spelled(text: str) -> str:
-    """HGVS of any kind on a named sequence, as one would compare it: no spaces, no gene in brackets; "" for other
-    texts."""
-    found = _HGVS.fullmatch("".join(text.split()))
+    """HGVS of any kind on a named sequence, as one would compare it: no spaces, no gene and no protein change in
+    brackets; "" for other texts."""
+    found = _HGVS.fullmatch(_PROTEIN.sub("", "".join(text.split())))
     return f"{found['on']}:{found['kind']}.{found['change']}" if found else ""
 
 

@@ -27,7 +27,8 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 LOINC = "http://loinc.org"
-TBD = "http://hl7.org/fhir/uv/genomics-reporting/CodeSystem/tbd-codes-cs"
+GUIDE = "http://hl7.org/fhir/uv/genomics-reporting/CodeSystem/"
+TBD = (f"{GUIDE}tbd-codes-cs", f"{GUIDE}TbdCodes")  # its codes to be determined, of STU3 and before
 MOST = 20_000  # observations of one answer
 CLASSES = {"germline": "LA6683-2", "somatic": "LA6684-0"}
 FILTERS = {
@@ -76,9 +77,12 @@ def of_patient(id: str) -> Predicate:
 def coded(*wanted: str) -> Predicate:
     """Observations of one of these codes; LOINC's, or those the guide made up for itself."""
     return Or(
-        tuple(Is(CODE, (("system", "=", LOINC if "-" in code and code[0].isdigit() else TBD), ("code", "=", code)))
-              for code in wanted)
-    )  # fmt: skip
+        tuple(Is(CODE, (("system", "=", system), ("code", "=", code))) for code in wanted for system in _systems(code))
+    )
+
+
+def _systems(code: str) -> tuple[str, ...]:
+    return (LOINC,) if code[0].isdigit() else TBD
 
 
 def source_class(given: Inputs) -> tuple[Predicate, ...]:
@@ -130,9 +134,9 @@ def within(low: int | None, high: int | None) -> tuple[Test, ...]:
 
 
 def _component(code: str, system: str, value: str) -> Predicate:
-    told = LOINC if "-" in code and code[0].isdigit() else TBD
-    return Is(COMPONENT, (("1.system", "=", told), ("1.code", "=", code), ("2.system", "=", system),
-                          ("2.code", "=", value)))  # fmt: skip
+    said = (("2.system", "=", system), ("2.code", "=", value))
+    parts = [Is(COMPONENT, (("1.system", "=", told), ("1.code", "=", code), *said)) for told in _systems(code)]
+    return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
 
 def about(field: str, wanted: Token) -> Predicate:
