@@ -91,6 +91,11 @@ class Settings:
         "Whether clinicians see the patients of organizations for which they have an active PractitionerRole, too.",
     )
     adult_age: int = _setting(18, "Years of age from which what a guardian permitted no longer counts.")
+    release_days: int = _setting(
+        14,
+        "Days after which participants see a genomic report that no physician has reviewed. 0: reports are shown as "
+        "soon as they arrive.",
+    )
     audit: bool = _setting(
         True,
         "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
@@ -168,6 +173,8 @@ class Settings:
         if self.profiles not in ("off", "warn", "enforce"):
             raise ValueError(f"Unknown profiles {self.profiles!r}: use 'off', 'warn' or 'enforce'.")
         self.required()
+        if not 0 <= self.release_days <= 3650:
+            raise ValueError("release_days must lie between 0 and 3650.")
         if self.treatment not in ("permit", "deny"):
             raise ValueError(f"Unknown treatment {self.treatment!r}: use 'permit' or 'deny'.")
         fasta.opened(self.genome)

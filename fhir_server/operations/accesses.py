@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from fhir_server.access import Caller, permitted, restrict
 from fhir_server.access.asking import requests_of
-from fhir_server.access.consent import Request, decide, voters
+from fhir_server.access.consent import Request, decide
 from fhir_server.access.facts import Facts
+from fhir_server.access.provisions import voters
 from fhir_server.access.statements import person_of, statement_of
 from fhir_server.audit.event import count_of, grant_of
 from fhir_server.fhir import codec
