@@ -46,10 +46,18 @@ COMMANDS = {
         ("store",),
     ),
     "import": Command(
-        "Import NDJSON in several processes; goes on where a run before was cut short.",
+        "Import NDJSON in several processes, going on where a run was cut short; or MatchMiner's trials.",
         "fhir-server import exports/ --refused refused.ndjson --processes 4",
         (
-            ("paths", {"nargs": "+", "type": Path, "metavar": "PATH", "help": "file or folder: .ndjson, .ndjson.gz"}),
+            (
+                "paths",
+                {
+                    "nargs": "+",
+                    "type": Path,
+                    "metavar": "PATH",
+                    "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml",
+                },
+            ),
             (
                 "--refused",
                 {"type": Path, "metavar": "FILE", "help": "where OperationOutcomes go; default: standard error"},
@@ -65,16 +73,28 @@ COMMANDS = {
     "match": Command(
         "Match patients to trials: write candidates with the reasons, as far as each patient consents.",
         "fhir-server match --study nsclc-egfr",
-        (("--study", {"metavar": "ID", "help": "only this ResearchStudy"}),),
+        (
+            ("--study", {"metavar": "ID", "help": "only this ResearchStudy"}),
+            (
+                "--ctml-compat",
+                {
+                    "action": "store_true",
+                    "help": "write nothing; list what MatchMiner would match beside what is found",
+                },
+            ),
+        ),
         ("store",),
     ),
     "export": Command(
-        "Write the resources as NDJSON, one file per type.",
+        "Write the resources as NDJSON, one file per type; or the studies as MatchMiner's trials, one file per study.",
         "fhir-server export --out export --type Patient Observation",
         (
+            ("format", {"nargs": "?", "default": "ndjson", "choices": ("ndjson", "ctml"), "help": "default: ndjson"}),
             ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson"}),
             ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
             ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
+            ("--study", {"nargs": "+", "default": [], "metavar": "ID", "help": "ctml: only these ResearchStudies"}),
+            ("--yaml", {"action": "store_true", "help": "ctml: YAML in place of JSON"}),
         ),
         ("store",),
     ),

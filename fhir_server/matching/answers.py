@@ -67,7 +67,7 @@ def _diagnosis(test: HasDiagnosis, facts: Facts, terminology: Terminology) -> Fi
     unclear: Finding | None = None
     refuted: Finding | None = None
     others: list[Diagnosis] = []
-    tumour = _tumour(terminology, test.concepts)
+    tumour = is_tumour(terminology, test.concepts)
     for diagnosis in facts.diagnoses:
         source = diagnosis.source
         if diagnosis.refuted:
@@ -83,7 +83,7 @@ def _diagnosis(test: HasDiagnosis, facts: Facts, terminology: Terminology) -> Fi
             case "broader":
                 text = f"{diagnosis.name}{dated(source)} is recorded less exactly than {test.text} asks"
                 unclear = unclear or Finding("unknown", text, (source.reference,), "Record the subtype")
-            case "other" if tumour and (diagnosis.cancer or _tumour(terminology, diagnosis.concepts)):
+            case "other" if tumour and (diagnosis.cancer or is_tumour(terminology, diagnosis.concepts)):
                 others.append(diagnosis)
             case None if diagnosis.cancer:
                 text = f"{diagnosis.name}{dated(source)} cannot be compared with {test.text}"
@@ -106,7 +106,7 @@ def _refutes(diagnosis: Diagnosis, wanted: Iterable[Concept], terminology: Termi
 
 
 @lru_cache(maxsize=65_536)
-def _tumour(terminology: Terminology, concepts: tuple[Concept, ...]) -> bool:
+def is_tumour(terminology: Terminology, concepts: tuple[Concept, ...]) -> bool:
     """Whether it is a tumour: only tumours exclude one another, high blood pressure excludes nothing."""
     return any(above.system in _TUMOURS for concept in concepts for above in terminology.closure(concept))
 

@@ -43,12 +43,13 @@ async def look(
     studies: Collection[str],
     now: int,
     visible: Predicate = EVERYTHING,
+    where: Predicate = EVERYTHING,
 ) -> list[Person]:
     """The people that these Patients are, each once, and what may be known of them at time `now` (µs).
 
     Of those whose consent does not permit it only the Consents are read, and nothing more of the deceased. `asked`:
     what Observations the studies ask about. `studies`: which may be asked for. Of Patients that are only joined with
-    these what is `visible` adds facts, but all of them deny and die."""
+    these what is `visible` adds facts, but all of them deny and die. `where`: what else records must meet."""
     groups = await _joined(server, patients)
     shown = await _visible(server, groups, visible)
     persons = [_person(group, now) for group in groups]
@@ -63,7 +64,7 @@ async def look(
         replaced = {id for place in places for id in groups[place].replaced}
         ids = [patient["id"] for some in members.values() for patient, _ in some]
         own = {id for place in places for id in groups[place].given} if visible != EVERYTHING else set(ids)
-        permitted = await seen(server, study)
+        permitted = And((await seen(server, study), where))
         found: Grouped = await records(server, own & set(ids), asked, permitted)
         if len(own) < len(ids):
             found |= await records(server, set(ids) - own, asked, And((permitted, visible)))

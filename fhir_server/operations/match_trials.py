@@ -22,7 +22,18 @@ from fhir_server.matching.score import matched, scored
 from fhir_server.matching.studies import Registered, read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs, inputs
-from fhir_server.operations.matches import COMMON, Page, Ranked, answered, enrolled, identified, paged, said, statuses
+from fhir_server.operations.matches import (
+    COMMON,
+    Page,
+    Ranked,
+    answered,
+    enrolled,
+    identified,
+    paged,
+    said,
+    shown_to,
+    statuses,
+)
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, Is, Predicate
 from fhir_server.server import Server
@@ -51,7 +62,7 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     codes = asked(registered.study for registered in studies)
     named = {registered.study.id for registered in studies}
     readable = permitted(caller, FACTUAL, READ)
-    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable)
+    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable, shown_to(caller))
     if not person.known:
         issues = [Issue("suppressed", why_not(person, ask.id), severity="information")]
         issues = issues if concerned(caller, ask.id) else []

@@ -21,6 +21,7 @@ from fhir_server.matching.studies import read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.match_trials import RECRUITING
+from fhir_server.operations.matches import shown_to
 from fhir_server.server import Server
 
 TAKES = {"date": "date", "_count": "count"}
@@ -50,7 +51,9 @@ async def missing_data(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     now = server.clock()
     when = given["date"][0] if "date" in given else now
     known, readable = (codec.decode(row.body), row.version), permitted(caller, FACTUAL, READ)
-    (person,) = await look(server, [known], asked(studies), {study.id for study in studies}, now, readable)
+    (person,) = await look(
+        server, [known], asked(studies), {study.id for study in studies}, now, readable, shown_to(caller)
+    )
     found: dict[Datum, Unlocks] = {}
     memos: dict[int, Memo] = {}  # by identity of the facts
     for study in studies:

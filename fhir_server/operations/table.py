@@ -28,6 +28,7 @@ from fhir_server.operations.expand import expand_
 from fhir_server.operations.export import export
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
+from fhir_server.operations.genomics.table import FINDING
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
@@ -56,6 +57,7 @@ from fhir_server.server import Server
 Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
 R4 = "http://hl7.org/fhir/OperationDefinition/"
 OURS = "https://participation.example/fhir/OperationDefinition/"
+GENOMICS = "http://hl7.org/fhir/uv/genomics-reporting/OperationDefinition/"
 BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/"}
 
@@ -132,6 +134,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("expand", BOTH, SET, expand_, EXPAND, "r", R4 + "ValueSet-expand"),
     Operation("translate", BOTH, MAP, translate, TRANSLATE, "r", R4 + "ConceptMap-translate"),
     Operation("closure", ("system",), (), closure, CLOSURE, "", R4 + "ConceptMap-closure", affects=True),
+    *(
+        Operation(name, ("system", "type"), ("Observation", "Patient"), perform, takes, "s", GENOMICS + name)
+        for name, perform, takes in FINDING
+    ),
 )
 
 
