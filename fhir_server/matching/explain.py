@@ -21,6 +21,7 @@ from fhir_server.matching.kinds import (
     HasResult,
     HasSpecimen,
     HasVariant,
+    Holds,
     InPlace,
     OfAge,
     OfSex,
@@ -102,6 +103,8 @@ def _requirement(test: Test) -> Resource | None:
             return {"type": "Patient", "mustSupport": ["gender"]}
         case InPlace():
             return {"type": "Patient", "mustSupport": ["address"]}
+        case Holds():
+            return {"type": "Patient"}
         case OfStage():
             return _filtered("Observation", "code", STAGES)
         case HasMetastasis():

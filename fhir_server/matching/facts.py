@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fhir_server.matching.hgvs import Variant
 from fhir_server.matching.stage import Stage
@@ -144,3 +144,4 @@ class Facts(NamedTuple):
     stages: tuple[Staged, ...] = ()
     therapies: tuple[Therapy, ...] = ()
     samples: tuple[Sample, ...] = ()
+    subject: Mapping[str, Any] = MappingProxyType({})  # what expressions see of the Patient
