@@ -69,12 +69,34 @@ COMMANDS = {
         ("store",),
     ),
     "export": Command(
-        "Write the resources as NDJSON, one file per type.",
+        "Write the resources as NDJSON or Parquet, one file per type.",
         "fhir-server export --out export --type Patient Observation",
         (
-            ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson"}),
+            (
+                "--out",
+                {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson, or .parquet"},
+            ),
             ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
             ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
+            (
+                "--format",
+                {"choices": ("ndjson", "parquet"), "default": "ndjson", "help": "of the files; default: ndjson"},
+            ),
+        ),
+        ("store",),
+    ),
+    "view": Command(
+        "Write the table that a ViewDefinition of SQL on FHIR makes of the resources.",
+        "fhir-server view tumours.view.json --out tumours.parquet",
+        (
+            ("file", {"type": Path, "metavar": "FILE", "help": "a ViewDefinition, as JSON"}),
+            ("--out", {"type": Path, "metavar": "FILE", "help": "where the table goes; default: standard output"}),
+            ("--format", {"choices": ("csv", "ndjson", "parquet"), "help": "default: by the end of --out, else csv"}),
+            ("--no-header", {"action": "store_true", "help": "leave the names of the columns out of CSV"}),
+            (
+                "--processes",
+                {"type": int, "default": 0, "metavar": "N", "help": "that evaluate; default: processors less one"},
+            ),
         ),
         ("store",),
     ),
