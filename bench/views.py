@@ -23,7 +23,7 @@ from fhir_server.fhir.codec import decode, encode
 from fhir_server.server import Server
 from fhir_server.settings import from_environ
 from fhir_server.store.seam import Change, Tx
-from fhir_server.views.table import table
+from fhir_server.views.table import of_store, table
 
 SCALES = {"20k": 20_000, "100k": 100_000, "1M": 1_000_000}
 PIECE = 1000  # resources written in one transaction
@@ -92,13 +92,14 @@ async def measured(url: str, kind: str, count: int, processes: int) -> list[Figu
     figures = []
     async with open_server(replace(from_environ(), store=url)) as server:
         await filled(server, count)
+        base = server.settings.base
         raw = _raw(url) if url.startswith("sqlite") else ""
         for name, view in (("a row for each", VIEW), ("a row for each component", BY_COMPONENT)):
             best, size, rows = 0.0, 0, 0
             for _ in range(2):
                 with tempfile.TemporaryFile() as file:
                     began = time.perf_counter()
-                    written = await table(server, view, "parquet", file, processes)
+                    written = await table(view, base, of_store(server.store), "parquet", file, processes)
                     best = max(best, written.rows / (time.perf_counter() - began))
                     size, rows = file.tell(), written.rows
             what = f"view over {count:,} Observations, {name}, to Parquet, {kind}"

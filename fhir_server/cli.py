@@ -92,6 +92,10 @@ COMMANDS = {
             ("file", {"type": Path, "metavar": "FILE", "help": "a ViewDefinition, as JSON"}),
             ("--out", {"type": Path, "metavar": "FILE", "help": "where the table goes; default: standard output"}),
             ("--format", {"choices": ("csv", "ndjson", "parquet"), "help": "default: by the end of --out, else csv"}),
+            (
+                "--ndjson",
+                {"nargs": "+", "type": Path, "metavar": "FILE", "help": "read these, not the store: an export's files"},
+            ),
             ("--no-header", {"action": "store_true", "help": "leave the names of the columns out of CSV"}),
             (
                 "--processes",

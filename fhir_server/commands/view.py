@@ -12,7 +12,7 @@ from typing import BinaryIO
 from fhir_server.app import open_server
 from fhir_server.fhir.codec import decode
 from fhir_server.settings import Settings
-from fhir_server.views.table import Written, table
+from fhir_server.views.table import Source, Written, of_files, of_store, table
 
 FORMATS = ("csv", "ndjson", "parquet")
 
@@ -34,9 +34,16 @@ async def _view(args: argparse.Namespace, settings: Settings, kind: str) -> Writ
 
     definition = decode(args.file.read_bytes())
     processes = args.processes or max(1, (os.cpu_count() or 2) - 1)
-    async with open_server(settings) as server:
-        with _opened(args.out) as file:
-            return await table(server, definition, kind, file, processes, not args.no_header, report)
+    with _opened(args.out) as file:
+
+        async def written(source: Source) -> Written:
+            base = settings.base
+            return await table(definition, base, source, kind, file, processes, not args.no_header, report)
+
+        if args.ndjson:
+            return await written(of_files(args.ndjson))
+        async with open_server(settings) as server:
+            return await written(of_store(server.store))
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def _format(said: str | None, accept: str | None) -> str:
 
 def _of_given(view: View, resources: list[dict[str, Any]], limit: int | None) -> list[Row]:
     """The rows of resources that came with the request."""
-    return [row for one in resources if one.get("resourceType") == view.type for row in view.rows(one)][:limit]
+    return [row for one in resources for row in view.rows(one)][:limit]
 
 
 async def _patients(server: Server, caller: Caller, given: Inputs) -> list[str] | None:

@@ -1,7 +1,7 @@
-"""A view over a whole store, into a file: the operator's way, in several processes. docs/cli.md
+"""A view over a whole store or over files, into a file: in several processes, if it is worth it. docs/cli.md
 
-This process reads the store and writes the file, others decode the resources and evaluate the view: the two halves
-take about as long. Pieces are put into the file in the order of the store.
+This process reads the resources and writes the table, others decode the resources and evaluate the view: the two
+halves take about as long. Pieces are put into the table in the order in which they were read.
 """
 
 import asyncio
@@ -9,15 +9,16 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from fhir_server.fhir.definitions import load
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.search.predicate import EVERYTHING
-from fhir_server.server import Server
-from fhir_server.store.seam import Query
+from fhir_server.store.seam import Query, Store
 from fhir_server.views.values import failed
 from fhir_server.views.view import View, each, view_of
 from fhir_server.views.write import encoded, sink
@@ -74,21 +75,22 @@ def made(view: View, kind: str, lines: bytes) -> Piece:
 
 
 async def table(
-    server: Server,
     definition: Any,
+    base: str,
+    source: "Source",
     kind: str,
     file: BinaryIO,
     processes: int,
     header: bool = True,
     report: Callable[[int], None] = lambda count: None,
 ) -> Written:
-    """Write the table of a ViewDefinition over all resources of its type, as the operator sees them; `report` is told
-    how many resources were read. Raises FhirError 422 for the view or a resource that it cannot take, OSError."""
-    base = server.settings.base
-    view = view_of(server.definitions, definition, base)
+    """Write the table of a ViewDefinition over all resources of its type in the source; `report` is told how many
+    resources were read. Raises FhirError 422 for the view or a resource that it cannot take, OSError."""
+    view = view_of(load(), definition, base)
     out = sink(kind, view.columns, file, header)
+    few, pieces = await source(view.type)
     pool: ProcessPoolExecutor | None = None
-    if await server.store.count(Query((view.type,), EVERYTHING)) > FEW:
+    if not few:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(processes, context, _begin, (definition, base, kind))
     under_way: deque[asyncio.Future[Piece | str]] = deque()
@@ -103,16 +105,18 @@ async def table(
         return piece.rows
 
     try:
-        async for lines, count in _pieces(server, view.type):
+        async for lines in pieces:
+            if not lines:
+                continue
             if pool is None:
-                piece = made(view, kind, lines)
+                piece = made(view, kind, b"\n".join(lines))
                 out.add(piece.encoded)
                 rows += piece.rows
             else:
-                under_way.append(loop.run_in_executor(pool, _make, lines))
+                under_way.append(loop.run_in_executor(pool, _make, b"\n".join(lines)))
                 if len(under_way) >= AHEAD * processes:
                     rows += await take()
-            read += count
+            read += len(lines)
             report(read)
         while under_way:
             rows += await take()
@@ -123,13 +127,39 @@ async def table(
     return Written(read, rows)
 
 
-async def _pieces(server: Server, type: str) -> AsyncIterator[tuple[bytes, int]]:
-    """The stored bytes of all resources of a type, some at a time, one to a line."""
-    bodies: list[bytes] = []
-    async for row in server.store.scan(Query((type,), EVERYTHING)):
-        bodies.append(row.body)
-        if len(bodies) == PIECE:
-            yield b"\n".join(bodies), PIECE
-            bodies = []
-    if bodies:
-        yield b"\n".join(bodies), len(bodies)
+# For a resource type: whether there are few of it, and their JSON, some at a time.
+Source = Callable[[str], Awaitable[tuple[bool, AsyncIterator[list[bytes]]]]]
+
+
+def of_store(store: Store) -> Source:
+    """All resources of the type in a store, as its operator sees them."""
+
+    async def pieces(type: str) -> AsyncIterator[list[bytes]]:
+        bodies: list[bytes] = []
+        async for row in store.scan(Query((type,), EVERYTHING)):
+            bodies.append(row.body)
+            if len(bodies) == PIECE:
+                yield bodies
+                bodies = []
+        if bodies:
+            yield bodies
+
+    async def source(type: str) -> tuple[bool, AsyncIterator[list[bytes]]]:
+        return await store.count(Query((type,), EVERYTHING)) <= FEW, pieces(type)
+
+    return source
+
+
+def of_files(paths: Sequence[Path]) -> Source:
+    """All resources in NDJSON files, such as those of an export; of other types the view makes no rows."""
+
+    async def pieces() -> AsyncIterator[list[bytes]]:
+        for path in paths:
+            with path.open("rb") as file:
+                while lines := list(islice(file, PIECE)):
+                    yield [line.rstrip(b"\r\n") for line in lines if line.strip()]
+
+    async def source(type: str) -> tuple[bool, AsyncIterator[list[bytes]]]:
+        return sum(path.stat().st_size for path in paths) <= FEW * 1000, pieces()
+
+    return source

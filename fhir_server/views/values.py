@@ -90,19 +90,26 @@ def compared(sign: str, dates: bool) -> Both:
         ">=": lambda order: order >= 0,
     }[sign]
 
+    def unlike(left: Any, right: Any) -> FhirError:
+        return failed(f"{sign} compares numbers, texts or dates with their like, not {left!r:.40} and {right!r:.40}.")
+
     def of_dates(left: Any, right: Any) -> bool | None:
+        if not (isinstance(left, str) and isinstance(right, str)):
+            raise unlike(left, right)
         order = _order(left, right)
         return None if order is None else holds(order)
 
     def of_others(left: Any, right: Any) -> bool:
-        numbers = isinstance(left, int | Decimal) and isinstance(right, int | Decimal)
+        numbers = _is_number(left) and _is_number(right)
         if not numbers and not (isinstance(left, str) and isinstance(right, str)):
-            raise failed(
-                f"{sign} compares numbers, texts or dates with their like, not {left!r:.40} and {right!r:.40}."
-            )
+            raise unlike(left, right)
         return holds((left > right) - (left < right))
 
     return of_dates if dates else of_others
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
 def calculated(sign: str) -> Both:
@@ -112,7 +119,7 @@ def calculated(sign: str) -> Both:
         if sign == "&" or (sign == "+" and isinstance(left, str) and isinstance(right, str)):
             return f"{_text(left)}{_text(right)}"
         for one in (left, right):
-            if isinstance(one, bool) or not isinstance(one, int | Decimal):
+            if not _is_number(one):
                 raise failed(f"{sign} takes numbers, not {one!r:.40}.")
         try:
             return ARITHMETIC[sign](left, right)

@@ -44,7 +44,7 @@ def view_of(definitions: Definitions, definition: Any, base: str) -> View:
         raise wrong("a view has at least one select.", f"{at}.select")
     whole = joined([selected(compiler, one, compiler.root, place) for one, place in selects], f"{at}.select")
     where = [_condition(compiler, one, place) for one, place in listed_in(definition, "where", at)]
-    return View(name, type, whole.columns, compiler.looked.decoder(type), _rows(whole.rows, where))
+    return View(name, type, whole.columns, compiler.looked.decoder(type), _rows(type, whole.rows, where))
 
 
 def _constants(definition: Mapping[str, Any], at: str) -> dict[str, Expr]:
@@ -78,10 +78,10 @@ def _condition(compiler: Compiler, where: Mapping[str, Any], at: str) -> Run:
     return holds
 
 
-def _rows(rows: Rows, where: list[Run]) -> Callable[[dict[str, Any]], list[Row]]:
+def _rows(type: str, rows: Rows, where: list[Run]) -> Callable[[dict[str, Any]], list[Row]]:
     def of(resource: dict[str, Any]) -> list[Row]:
         try:
-            if not all(holds(resource, 0) for holds in where):
+            if resource.get("resourceType") != type or not all(holds(resource, 0) for holds in where):
                 return []
             return rows(resource, 0)
         except FhirError as error:
