@@ -7,6 +7,8 @@ or a projection compile it anew for the type that they apply it to.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from fhir_server.fhir.references import parse as parse_reference
 from fhir_server.views.expr import (
     NOTHING,
@@ -117,11 +119,18 @@ def _distinct(around: Around, of: Expr, args: Sequence[Node]) -> Expr:
 
 def distinct(values: Sequence[Any]) -> list[Any]:
     """Each value once, in order."""
-    found: list[Any] = []
+    found: dict[Any, Any] = {}
     for one in values:
-        if not any(one == other and isinstance(one, bool) is isinstance(other, bool) for other in found):
-            found.append(one)
-    return found
+        found.setdefault(_key(one), one)
+    return list(found.values())
+
+
+def _key(value: Any) -> Any:
+    """What equal values share: of a long list no two are compared."""
+    return _sorted.encode(value) if isinstance(value, dict | list) else (isinstance(value, bool), value)
+
+
+_sorted = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
 def _join(around: Around, of: Expr, args: Sequence[Node]) -> Expr:

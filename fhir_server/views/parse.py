@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple, NoReturn
 
 LONGEST = 4000  # characters of an expression
-MOST = 500  # tokens of one: each may become a call inside the others
+MOST = 400  # tokens of one: each may become a call inside the others
 DEEPEST = 60  # expressions inside each other
 
 

@@ -47,6 +47,8 @@ async def run(server: Server, caller: Caller, view: View, wish: Wish) -> Found:
             if made := list(each(view, [told.body])):
                 found.rows.extend(made)
                 found.patients.update(patients_of(row, server.settings.base))
+            if len(found.rows) > most:
+                break
         if wish.limit is not None and len(found.rows) >= wish.limit:
             del found.rows[wish.limit :]
             break

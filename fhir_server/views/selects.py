@@ -51,6 +51,8 @@ def compiled(compiler: Compiler, text: Any, about: Expr, at: str) -> Expr:
         return compiler.compile(text, about)
     except ValueError as error:
         raise wrong(f"{text[:200]!r} {error}.", at) from None
+    except RecursionError:
+        raise wrong(f"{text[:200]!r} is nested too deeply.", at) from None
 
 
 def listed_in(holder: Mapping[str, Any], key: str, at: str) -> list[tuple[Mapping[str, Any], str]]:

@@ -4,7 +4,7 @@ None is the empty collection throughout: nothing is known, so nothing is said.
 """
 
 from collections.abc import Callable
-from decimal import Decimal, DivisionByZero, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from fhir_server.fhir.dates import bounds
@@ -123,7 +123,7 @@ def calculated(sign: str) -> Both:
                 raise failed(f"{sign} takes numbers, not {one!r:.40}.")
         try:
             return ARITHMETIC[sign](left, right)
-        except (DivisionByZero, InvalidOperation, ZeroDivisionError):
+        except ArithmeticError:
             return None
 
     return calculate

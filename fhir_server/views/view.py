@@ -9,6 +9,7 @@ import msgspec
 from fhir_server.fhir.definitions import Definitions
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.views.expr import Expr, Run, constant, single
+from fhir_server.views.parse import LONGEST
 from fhir_server.views.path import ROW_INDEX, Compiler
 from fhir_server.views.selects import NAME, Column, Part, Row, Rows, compiled, joined, listed_in, selected, wrong
 from fhir_server.views.values import failed
@@ -56,6 +57,8 @@ def _constants(definition: Mapping[str, Any], at: str) -> dict[str, Expr]:
         held = [(key, value) for key, value in one.items() if key.startswith("value")]
         if len(held) != 1 or not isinstance(held[0][1], str | int | Decimal) or held[0][1] == "":
             raise wrong("a constant needs one value[x] of a primitive type.", place)
+        if len(str(held[0][1])) > LONGEST:
+            raise wrong(f"a constant is longer than {LONGEST} characters.", place)
         key, value = held[0]
         kind = "boolean" if isinstance(value, bool) else key[5:6].lower() + key[6:]
         found[name] = constant(value, kind)
@@ -86,7 +89,7 @@ def _rows(type: str, rows: Rows, where: list[Run]) -> Callable[[dict[str, Any]],
             return rows(resource, 0)
         except FhirError as error:
             raise failed(f"{resource.get('resourceType')}/{resource.get('id', '')}: {error}") from None
-        except (AttributeError, TypeError, KeyError, ValueError, IndexError) as error:
+        except (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError) as error:
             # What was stored has the structure of its type; what comes with a request may have any.
             text = f"{resource.get('resourceType')}/{resource.get('id', '')} is not as R4 says: {error}"
             raise failed(text) from None
