@@ -26,6 +26,7 @@ class Command(NamedTuple):
     settings: tuple[str, ...]
 
 
+KINDS = ("ndjson", "parquet", "ctml")  # of an export
 COMMANDS = {
     "serve": Command(
         "Serve the FHIR API over HTTP.",
@@ -46,10 +47,18 @@ COMMANDS = {
         ("store",),
     ),
     "import": Command(
-        "Import NDJSON in several processes; goes on where a run before was cut short.",
+        "Import NDJSON in several processes, going on where a run was cut short; or MatchMiner's trials.",
         "fhir-server import exports/ --refused refused.ndjson --processes 4",
         (
-            ("paths", {"nargs": "+", "type": Path, "metavar": "PATH", "help": "file or folder: .ndjson, .ndjson.gz"}),
+            (
+                "paths",
+                {
+                    "nargs": "+",
+                    "type": Path,
+                    "metavar": "PATH",
+                    "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml",
+                },
+            ),
             (
                 "--refused",
                 {"type": Path, "metavar": "FILE", "help": "where OperationOutcomes go; default: standard error"},
@@ -65,23 +74,32 @@ COMMANDS = {
     "match": Command(
         "Match patients to trials: write candidates with the reasons, as far as each patient consents.",
         "fhir-server match --study nsclc-egfr",
-        (("--study", {"metavar": "ID", "help": "only this ResearchStudy"}),),
+        (
+            ("--study", {"metavar": "ID", "help": "only this ResearchStudy"}),
+            (
+                "--ctml-compat",
+                {
+                    "action": "store_true",
+                    "help": "write nothing; list what MatchMiner would match beside what is found",
+                },
+            ),
+        ),
         ("store",),
     ),
     "export": Command(
-        "Write the resources as NDJSON or Parquet, one file per type.",
+        "Write the resources as NDJSON or Parquet, one file per type; or studies as MatchMiner's trials.",
         "fhir-server export --out export --type Patient Observation",
         (
+            ("format", {"nargs": "?", "default": "ndjson", "choices": KINDS, "help": "default: ndjson"}),
             (
                 "--out",
                 {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson, or .parquet"},
             ),
             ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
             ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
-            (
-                "--format",
-                {"choices": ("ndjson", "parquet"), "default": "ndjson", "help": "of the files; default: ndjson"},
-            ),
+            ("--study", {"nargs": "+", "default": [], "metavar": "ID", "help": "ctml: only these ResearchStudies"}),
+            ("--yaml", {"action": "store_true", "help": "ctml: YAML in place of JSON"}),
+            ("--format", {"dest": "form", "choices": KINDS, "help": "the format, in this spelling too"}),
         ),
         ("store",),
     ),

@@ -36,6 +36,8 @@ class Access(msgspec.Struct, frozen=True, array_like=True):
     role: str = ""
     purposes: tuple[str, ...] = ()  # v3-ActReason
     emergency: str = ""  # the reason given for breaking the glass
+    actors: tuple[str, ...] = ()  # references to the organizations on whose behalf
+    study: str = ""
 
 
 def access(
@@ -59,7 +61,7 @@ def access(
         return Access(time, request, status, interaction, type, id, found, more, parameters, address)
     return Access(
         time, request, status, interaction, type, id, found, more, parameters, address,
-        grant.client, grant.user, grant.role, grant.purposes, grant.emergency,
+        grant.client, grant.user, grant.role, grant.purposes, grant.emergency, grant.actors, grant.study,
     )  # fmt: skip
 
 

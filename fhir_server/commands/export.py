@@ -5,6 +5,7 @@ import asyncio
 import sys
 
 from fhir_server.app import open_server
+from fhir_server.commands import ctml
 from fhir_server.export.ndjson import Lines, export
 from fhir_server.settings import Settings
 from fhir_server.views.resources import Parquet
@@ -12,6 +13,9 @@ from fhir_server.views.resources import Parquet
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Export and print how many resources of each type were written. Raises FhirError, StoreError, OSError."""
+    args.format = args.form or args.format
+    if args.format == ctml.NAME:
+        return ctml.export(args, settings)
     counts = asyncio.run(_export(args, settings))
     for type, count in counts.items():
         print(f"{count:>10,}  {args.out / type}.{args.format}")

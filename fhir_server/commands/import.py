@@ -8,6 +8,7 @@ import sys
 from typing import BinaryIO
 
 from fhir_server.app import open_server
+from fhir_server.commands import ctml
 from fhir_server.commands.bar import reporter, summary
 from fhir_server.export.bring import Import, Refusal, bring, find
 from fhir_server.fhir import codec
@@ -17,6 +18,8 @@ from fhir_server.settings import Settings
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Import and print the summary; 1 if anything was refused. Raises FileNotFoundError, ValueError, StoreError."""
+    if str(args.paths[0]) == ctml.NAME:
+        return ctml.import_(args, settings)
     progress = asyncio.run(_import(args, settings))
     print(summary(progress, progress.refused, "imported"))
     return 1 if progress.refused else 0

@@ -6,12 +6,15 @@ import sys
 import time
 
 from fhir_server.app import open_server
+from fhir_server.commands.compat import compat
 from fhir_server.matching.match import MatchSummary, match
 from fhir_server.settings import Settings
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     """Match and print what was found; 1 if some records kept changing. Raises FhirError 404, StoreError."""
+    if args.ctml_compat:
+        return asyncio.run(compat(args, settings))
     began = time.monotonic()
     found = asyncio.run(_match(args, settings))
     for study, text in found.problems:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.matching.kinds import Duration, HadTherapy, HasResult, HasVariant, OfAge, OfStage, Test, Unjudged
-from fhir_server.matching.leaves import WASHOUT, duration_of, leaf_test
+from fhir_server.matching.leaves import DESCRIBED, WASHOUT, duration_of, leaf_test
 from fhir_server.matching.values import OWN, concepts, named
 from fhir_server.terminology.codes import Concept, Terminology
 
@@ -220,7 +220,7 @@ class _Reading(NamedTuple):
         where = f"{trail[-1]} {id}"
         exclude = characteristic.get("exclude") is True
         modifiers = {named(e.get("url", "")): e for e in characteristic.get("modifierExtension", ())}
-        if modifiers.keys() - {MAX_AGE, WASHOUT}:
+        if modifiers.keys() - {MAX_AGE, WASHOUT, DESCRIBED}:
             text = "a modifierExtension of the characteristic is not known and may change what it means"
             self.refuse(where, text, f"{path}.modifierExtension")
         if "period" in characteristic:
@@ -237,6 +237,8 @@ class _Reading(NamedTuple):
             self.refuse(where, text, f"{path}.modifierExtension")
         elif WASHOUT in modifiers and not isinstance(test, HadTherapy):
             self.refuse(where, "only a prior therapy can have a washout", f"{path}.modifierExtension")
+        elif DESCRIBED in modifiers and not isinstance(test, HasVariant):
+            self.refuse(where, "only a variant can be described by a criterion-variant", f"{path}.modifierExtension")
         return Leaf(id, test, exclude, age)
 
     def _group(

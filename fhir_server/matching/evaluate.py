@@ -33,6 +33,7 @@ class Result(NamedTuple):
     arm: str
     outcome: Outcome
     criteria: tuple[Judged, ...]
+    root: Branch
 
 
 # What tests came to for one patient on one day, by identity of the test: studies share most of theirs.
@@ -63,7 +64,7 @@ def evaluate_study(
     for alternative in study.alternatives:
         criteria: list[Judged] = []
         outcome = _node(alternative.root, asking, criteria, 0)
-        results.append(Result(alternative.groups, alternative.arm, outcome, tuple(criteria)))
+        results.append(Result(alternative.groups, alternative.arm, outcome, tuple(criteria), alternative.root))
     return at_least(1, [result.outcome for result in results]), tuple(results)
 
 

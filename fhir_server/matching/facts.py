@@ -54,8 +54,8 @@ class Diagnosis(NamedTuple):
 
 class Found(NamedTuple):
     """A tested variant: present, absent, or None for no call. What a report says beyond its HGVS changes:
-    consequences (Sequence Ontology), exons, copies (gain or loss), fusion, origin (germline or somatic), whether it is
-    oncogenic, allelic frequency."""
+    consequences (Sequence Ontology), exons, copies (as in kinds.VariantGroup, or none), fusion, origin (germline or
+    somatic), whether it is oncogenic, allelic frequency, effect (gain-of-function or loss-of-function)."""
 
     present: bool | None
     genes: frozenset[str]
@@ -69,6 +69,16 @@ class Found(NamedTuple):
     origin: str = ""
     oncogenic: bool | None = None
     frequency: Decimal | None = None  # from 0 to 1
+    effect: str = ""
+
+    @property
+    def category(self) -> str:
+        """What it is: a fusion, a change of the copy-number, a small change; "" where nothing tells."""
+        if self.fusion:
+            return "fusion"
+        if self.copies not in ("", "none"):
+            return "copy-number"
+        return "small" if self.changes or self.consequences else ""
 
 
 class Region(NamedTuple):
@@ -119,12 +129,15 @@ class Sample(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that the matcher knows of a patient. `results` holds the newest of each code."""
+    """All that the matcher knows of a person. `results` holds the newest of each code.
 
-    id: str
-    patient: Source
-    birth: str | None
-    deceased: bool
+    Patients that are joined may say different things of one person: then there are several `births`, and a `sex` that
+    is neither male nor female."""
+
+    id: str  # of the Patient that leads
+    patients: tuple[str, ...]  # versioned references to those whose own elements are used
+    births: tuple[str, ...] = ()
+    deceased: bool = False
     sex: str = ""
     places: frozenset[str] = frozenset()
     diagnoses: tuple[Diagnosis, ...] = ()

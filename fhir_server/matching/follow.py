@@ -198,8 +198,7 @@ async def _judge(server: Server, patients: Sequence[str], studies: tuple[str, ..
     due: list[tuple[int, str]] = []
     waiting = iter(patients)
     while some := list(islice(waiting, BATCH)):
-        people = list((await by_ids(server, "Patient", some)).values())
-        for case in await judge(server, scope, people):
-            await finish(server, scope, case, MatchSummary())
-            due += [(time, case.patient) for time in case.due]
+        cases = await judge(server, scope, (await by_ids(server, "Patient", some)).values())
+        await finish(server, scope, cases, MatchSummary())
+        due += [(time, case.patient) for case in cases for time in case.due]
     return due

@@ -27,6 +27,12 @@ MISSENSE, NONSENSE = "SO:0001583", "SO:0001587"
 _CHANGE_TYPES = {"LA6698-0": MISSENSE, "LA6699-8": NONSENSE, "LA6694-9": "SO:0001589", "LA6700-4": "SO:0001819"}
 _GAINS, _LOSSES = {"SO:0001742", "SO:1000035", "LA14033-7"}, {"SO:0001743", "LA14034-5"}
 _FUSIONS = {"SO:0001565", "SO:0001882"}
+# GA4GH names copy changes by the Experimental Factor Ontology: https://cat-vrs.readthedocs.io
+_COPY_CHANGES = {
+    "EFO:0030070": "gain", "EFO:0030071": "low-gain", "EFO:0030072": "high-gain", "EFO:0030067": "loss",
+    "EFO:0030068": "partial-loss", "EFO:0030069": "complete-loss",
+}  # fmt: skip
+_EFFECTS = {"SO:0002053": "gain-of-function", "SO:0002054": "loss-of-function"}
 _ORIGINS = {"LA6683-2": "germline", "LA6684-0": "somatic", "LA10429-1": "germline"}
 _ONCOGENIC = {"LA6668-3", "LA26332-9"}  # pathogenic, likely pathogenic
 _HARMLESS = {"LA6675-8", "LA26334-5"}  # benign, likely benign
@@ -56,6 +62,7 @@ def read_variant(resource: Resource, source: Source, genes: Genes) -> Found:
     others = frozenset(_coded(parts, "81252-9")) | frozenset(concepts(resource.get("valueCodeableConcept")))
     told = frozenset(c.code for kind in ("48019-4", "feature-consequence", "molecular-consequence", "48006-1")
                      for c in _coded(parts, kind))  # fmt: skip
+    effects = {_EFFECTS[c.code] for c in _coded(parts, "functional-effect") if c.code in _EFFECTS}
     significance = {c.code for c in _coded(parts, "53037-8")}
     origin = {_ORIGINS[c.code] for c in _coded(parts, "48002-0") if c.code in _ORIGINS}
     consequences = frozenset(_CHANGE_TYPES.get(code, code) for code in told if code[:2] in ("SO", "LA"))
@@ -73,6 +80,7 @@ def read_variant(resource: Resource, source: Source, genes: Genes) -> Found:
         origin.pop() if len(origin) == 1 else "",
         True if significance & _ONCOGENIC else False if significance & _HARMLESS else None,
         _frequency(parts),
+        effects.pop() if len(effects) == 1 else "",
     )
 
 
@@ -136,12 +144,17 @@ def _frequency(parts: Parts) -> Decimal | None:
 
 
 def _copies(parts: Parts, told: frozenset[str]) -> str:
-    if told & _GAINS:
-        return "gain"
-    if told & _LOSSES:
-        return "loss"
-    for part in parts.get("82155-3", ()):
-        value = part.get("valueQuantity", {}).get("value")
-        if value is not None:
-            return "gain" if value > 2 else "loss" if value < 2 else "none"
-    return ""
+    said = {_COPY_CHANGES[code.upper()] for code in told if code.upper() in _COPY_CHANGES}
+    if len(said) == 1:
+        return said.pop()
+    coded = "gain" if told & _GAINS else "loss" if told & _LOSSES else ""
+    counted = next(filter(None, map(_counted, parts.get("82155-3", ()))), "")
+    return counted if coded in ("", counted.partition("-")[2]) else coded
+
+
+def _counted(part: Resource) -> str:
+    """What a number of copies says of the two that there should be."""
+    value = part.get("valueQuantity", {}).get("value")
+    if value is None:
+        return ""
+    return "gain" if value > 2 else "none" if value == 2 else "partial-loss" if value > 0 else "complete-loss"

@@ -1,6 +1,6 @@
 """The kinds of test that a criterion may be. See docs/matching.md for the codes they are written with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -99,11 +99,14 @@ class VariantGroup:
     changes: frozenset[str] = frozenset()  # DefiningAllele, at protein level
     consequences: frozenset[str] = frozenset()  # ProteinSequenceConsequence, as Sequence Ontology codes
     exons: frozenset[int] = frozenset()
-    copies: str = ""  # CopyChange: gain or loss
+    copies: str = ""  # CopyChange: gain, low-gain, high-gain, loss, partial-loss, complete-loss
     fusion: bool = False
     origin: str = ""  # germline or somatic
     oncogenic: bool = False
     frequency: Decimal = Decimal(0)  # the least allelic frequency, from 0 to 1
+    categories: frozenset[str] = frozenset()  # small, copy-number, fusion
+    partner: str = ""  # the other gene of a fusion
+    effect: str = ""  # gain-of-function or loss-of-function
 
     def described(self, change: Variant) -> bool | None:
         """Whether a protein change is one of the group; None if the group is not told by its changes."""
@@ -113,14 +116,23 @@ class VariantGroup:
             return None
         return change.edit in self.edits and self.first <= change.start and change.end <= self.last
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is told by its changes alone."""
+        only = VariantGroup(self.genes, self.edits, self.first, self.last, self.changes, exons=self.exons)
+        return replace(self, categories=self.categories - {"small"}) == only
+
     def holds(self, found: Found) -> bool | None:
         """Whether a reported variant of one of the genes belongs to the group; None if that cannot be told."""
         return _all(
             (
                 self._located(found),
                 _among(self.consequences, found.consequences),
-                _one(self.copies, found.copies),
+                _copied(self.copies, found.copies),
                 not self.fusion or found.fusion or (False if found.changes else None),
+                _among(self.categories, frozenset((found.category,)) - {""}),
+                not self.partner or self.partner in found.genes or (False if len(found.genes) > 1 else None),
+                _one(self.effect, found.effect),
                 _one(self.origin, found.origin),
                 not self.oncogenic or found.oncogenic,
                 None if self.frequency and found.frequency is None else (found.frequency or 0) >= self.frequency,
@@ -134,6 +146,8 @@ class VariantGroup:
         if self.edits or self.changes:
             within = bool(self.exons & found.exons) and any(change.edit in self.edits for change in proteins)
             return within or (False if proteins else None)
+        if self.last and proteins:
+            return any(self.first <= change.start and change.end <= self.last for change in proteins)
         return _among(frozenset(map(str, self.exons)), frozenset(map(str, found.exons)))
 
 
@@ -147,6 +161,16 @@ def _among(wanted: frozenset[str], found: frozenset[str]) -> bool | None:
 
 def _one(wanted: str, found: str) -> bool | None:
     return True if not wanted else found == wanted if found else None
+
+
+_WIDER = {"low-gain": "gain", "high-gain": "gain", "partial-loss": "loss", "complete-loss": "loss"}
+
+
+def _copied(wanted: str, found: str) -> bool | None:
+    """Copy changes: a high gain is a gain; a gain may be a high one."""
+    if not wanted or found == wanted or (found and _WIDER.get(found) == wanted):
+        return True
+    return None if not found or _WIDER.get(wanted) == found else False
 
 
 @dataclass(frozen=True, slots=True)

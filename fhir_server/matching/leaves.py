@@ -1,7 +1,9 @@
 """One characteristic of a Group as a typed test. See docs/matching.md for the codes."""
 
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.matching import hgvs
@@ -30,8 +32,31 @@ from fhir_server.terminology.codes import Concept, Terminology
 
 OLDEST = 60_000  # in days; no criterion needs more in any unit
 WASHOUT = "https://participation.example/fhir/StructureDefinition/criterion-washout"
+# A variant described where the criterion stands: extensions named as the properties of CodeSystem variant-group.
+DESCRIBED = "https://participation.example/fhir/StructureDefinition/criterion-variant"
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+# What a property of a variant may say; those that are not here say anything.
+_SAYS = {
+    "edit": "sub|same|del|ins|delins|dup|fs|ext",
+    "first-residue": r"[1-9]\d{0,5}",
+    "last-residue": r"[1-9]\d{0,5}",
+    "exon": r"[1-9]\d{0,2}",
+    "codon": rf"[{AMINO_ACIDS}][1-9]\d{{0,5}}",
+    "change": r"\S{1,200}",
+    "consequence": r"SO:\d{7}",
+    "copy-change": "gain|low-gain|high-gain|loss|partial-loss|complete-loss",
+    "fusion": "True",
+    "partner": r"\S{1,40}",
+    "category": "small|copy-number|fusion",
+    "effect": "gain-of-function|loss-of-function",
+    "origin": "germline|somatic",
+    "oncogenic": "True",
+    "minimum-allelic-frequency": r"0?\.\d{1,9}|0|1(?:\.0*)?",
+}
 COUNTRY, PART = "urn:iso:std:iso:3166", "urn:iso:std:iso:3166:-2"
 
+# Mutational signatures, by what made the mutations.
+SIGNATURES = {"apobec": "APOBEC", "pole": "POLE", "tobacco": "Tobacco", "temozolomide": "Temozolomide", "uv": "UV"}
 # What the results are called whose codes need no display.
 NAMES = {
     Concept(LOINC, ECOG): "ECOG performance status",
@@ -43,6 +68,7 @@ NAMES = {
     Concept(LOINC, "48676-1"): "HER2",
     PREGNANCY: "Pregnancy",
     LINES: "Prior lines of therapy",
+    **{Concept(KIND, f"{name}-signature"): f"{title} signature" for name, title in SIGNATURES.items()},
 }
 SEXES = {
     Concept("http://hl7.org/fhir/administrative-gender", "male"): "male",
@@ -212,37 +238,65 @@ def _variant(characteristic: Resource, terminology: Terminology) -> Test:
     others = frozenset(coding for coding in codings if coding.system not in (HGNC, HGVS))
     if not (about or others):
         return Unjudged("Variant", "a variant needs a gene, an HGVS expression or a coded group of variants")
+    described = [e for e in characteristic.get("modifierExtension", ()) if named(e.get("url", "")) == DESCRIBED]
+    if described:
+        said = _described(described[0])
+        if said is None or not about or changes or groups or others:
+            why = (
+                "a criterion-variant has properties of CodeSystem variant-group and narrows a coded gene, nothing else"
+            )
+            return Unjudged(f"Variant {label(value)}", why)
+        partners = genes.named(Concept(HGNC, partner) for partner in said.get("partner", ()))
+        groups = (_group({**said, "gene": tuple(about), "partner": tuple(partners)}),)
     symbols = "/".join(sorted(genes.symbol(gene) for gene in about))
     exact = ", ".join(dict.fromkeys(f"{change.kind}.{change.change}" for change in changes))
-    text = f"{symbols} {exact or ('variant' if not (groups or others) else label(value))}".strip()
+    told = value.get("text") or "variant as described" if described else label(value)
+    text = f"{symbols} {exact or ('variant' if not (groups or others) else told.removeprefix(f'{symbols} '))}".strip()
     return HasVariant(text, others, about, not (changes or groups or others), changes, groups)
+
+
+def _described(extension: Resource) -> Mapping[str, tuple[Any, ...]] | None:
+    """The properties of a variant in extensions; None if one is not known or says nothing that is understood."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for part in extension.get("extension", ()):
+        name = str(part.get("url", ""))
+        value = next((value for key, value in part.items() if key.startswith("value")), None)
+        if name not in _SAYS or value is None or not re.fullmatch(_SAYS[name], str(value)):
+            return None
+        found[name] = (*found.get(name, ()), value)
+    return found or None
 
 
 def _groups(codings: tuple[Concept, ...], terminology: Terminology) -> list[VariantGroup]:
     same = {other for coding in codings for other in terminology.equivalents(*coding)}
-    return [_group(concept, terminology) for concept in sorted(same) if terminology.property(concept, "gene")]
+    found = [terminology.properties.get(concept, {}) for concept in sorted(same)]
+    return [_group(properties) for properties in found if properties.get("gene")]
 
 
-def _group(concept: Concept, terminology: Terminology) -> VariantGroup:
+def _group(properties: Mapping[str, tuple[Any, ...]]) -> VariantGroup:
     def texts(name: str) -> frozenset[str]:
-        return frozenset(map(str, terminology.property(concept, name)))
+        return frozenset(map(str, properties.get(name, ())))
 
-    def number(name: str) -> Decimal:
-        return Decimal(str(next(iter(terminology.property(concept, name)), 0)))
+    def first(name: str) -> str:
+        return str(next(iter(properties.get(name, ())), ""))
 
+    changed = {f"{codon}{acid}" for codon in texts("codon") for acid in AMINO_ACIDS if acid != codon[0]}
     return VariantGroup(
         genes=texts("gene"),
         edits=texts("edit"),
-        first=int(number("first-residue")),
-        last=int(number("last-residue")),
-        changes=texts("change"),
+        first=int(first("first-residue") or 0),
+        last=int(first("last-residue") or 0),
+        changes=texts("change") | changed,
         consequences=texts("consequence"),
         exons=frozenset(map(int, texts("exon"))),
-        copies=next(iter(texts("copy-change")), ""),
+        copies=first("copy-change"),
         fusion="True" in texts("fusion"),
-        origin=next(iter(texts("origin")), ""),
+        origin=first("origin"),
         oncogenic="True" in texts("oncogenic"),
-        frequency=number("minimum-allelic-frequency"),
+        frequency=Decimal(first("minimum-allelic-frequency") or 0),
+        categories=texts("category"),
+        partner=first("partner"),
+        effect=first("effect"),
     )
 
 

@@ -61,7 +61,7 @@ def projection(leaf: Leaf, facts: Facts) -> Hashable:
         case OfStage():
             return tuple((one.stage, _of(one.source, dated)) for one in (facts.stages if dated else facts.stages[-1:]))
         case OfAge():
-            return facts.birth
+            return facts.births
         case OfSex():
             return facts.sex
         case InPlace():

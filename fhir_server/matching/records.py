@@ -8,7 +8,6 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
 from fhir_server.matching.facts import ECOG, LINES, MSI, PREGNANCY, REGION, SPREAD, STAGES, TMB, VARIANT
-from fhir_server.matching.permission import seen
 from fhir_server.matching.values import LOINC
 from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Not, Or, Param, Predicate
 from fhir_server.server import Server
@@ -38,6 +37,7 @@ _CLINICAL = (
     "Procedure",
     "Specimen",
 )
+FACTUAL = ("Patient", "Observation", *_CLINICAL)  # what facts are made of
 _CODE = Param("code", "token")
 # Observations that any study may ask about; older ones say in words only what they are.
 _ALWAYS = (
@@ -81,11 +81,10 @@ def of_patient(type: str, id: str) -> Predicate:
     return Is(Param(PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
 
 
-async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
-    """Everything that facts are made of, by patient, as far as consent permits the matcher to see it; `asked`: the
-    codes of Observations that studies ask about."""
+async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept], permitted: Predicate) -> Grouped:
+    """Everything that facts are made of, by patient, as far as it is `permitted`; `asked`: the codes of Observations
+    that studies ask about."""
     ids = tuple(ids)
-    permitted = await seen(server)
     found = await of_patients(server, _CLINICAL, ids, permitted)
     wanted = tuple(dict.fromkeys((system, code) for system, code in (*_ALWAYS, *asked)))
     observed = Or((Is(_CODE, (("system,code", "in", wanted),)), Not(Is(_CODE))))
@@ -108,12 +107,12 @@ async def medications(server: Server, found: Grouped) -> Mapping[str, Resource]:
     return {reference: rows[id][0] for reference, id in by_reference.items() if id in rows}
 
 
-async def by_ids(server: Server, type: str, ids: Iterable[str]) -> dict[str, Versioned]:
-    """The current resources of a type with these ids."""
+async def by_ids(server: Server, type: str, ids: Iterable[str], where: Predicate = EVERYTHING) -> dict[str, Versioned]:
+    """The current resources of a type with these ids, of those that match."""
     wanted = tuple(dict.fromkeys(ids))
     found: dict[str, Versioned] = {}
     for start in range(0, len(wanted), BATCH):
-        async for row in server.store.scan(Query((type,), by_id(wanted[start : start + BATCH]))):
+        async for row in server.store.scan(Query((type,), And((by_id(wanted[start : start + BATCH]), where)))):
             found[row.id] = codec.decode(row.body), row.version
     return found
 

@@ -4,7 +4,7 @@ Only patients are looked at whom the caller may see, and of them only those whos
 the others leave no trace in the answer, nor in its total. https://hl7.org/fhir/R4/guidanceresponse.html
 """
 
-from fhir_server.access import READ, Caller, restrict
+from fhir_server.access import READ, Caller, permitted, restrict
 from fhir_server.fhir import codec
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import require
@@ -14,7 +14,7 @@ from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.evaluate import fails
 from fhir_server.matching.finding import Outcome
 from fhir_server.matching.people import look
-from fhir_server.matching.records import patients
+from fhir_server.matching.records import FACTUAL, patients
 from fhir_server.matching.score import matched
 from fhir_server.matching.studies import read_studies
 from fhir_server.operations.inputs import Inputs, inputs
@@ -60,16 +60,17 @@ async def _found(
     """The patients with one of the outcomes."""
     found: list[Found] = []
     visible = restrict(EVERYTHING, caller, ("Patient",))
+    readable = permitted(caller, FACTUAL, READ)
     async for rows in patients(server, visible):
         stored: dict[str, Stored] = {row.id: row for row in rows}
         people = [(codec.decode(row.body), row.version) for row in rows]
-        for person in await look(server, people, asked([study]), now):
-            facts = person.facts
-            if facts is None or not person.may(study.id):
+        for person in await look(server, people, asked([study]), (study.id,), now, readable):
+            facts = person.facts(study.id)
+            if facts is None or facts.id not in stored:  # of Patients that are joined only the one that leads is shown
                 continue
             if "not-met" not in outcomes and fails(study, facts, server.terminology, when):
                 continue
             match = matched(study, facts, server.terminology, when)
             if match.outcome in outcomes:
-                found.append(Found(stored[person.id], match))
+                found.append(Found(stored[facts.id], match))
     return found

@@ -15,7 +15,7 @@ from fhir_server.interactions.may import require
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
 from fhir_server.matching.people import deceased
-from fhir_server.matching.permission import consented
+from fhir_server.matching.permission import Permission, brought
 from fhir_server.matching.reading import facts_of
 from fhir_server.matching.score import matched
 from fhir_server.matching.sites import Distances, distances
@@ -43,7 +43,7 @@ async def match_study(server: Server, caller: Caller, ask: Ask, given: Inputs) -
     """A searchset of ResearchStudy, best first, without pages. Raises FhirError 400, 403 or 422."""
     require(caller, "ResearchStudy", "s")
     outcomes = statuses(given)
-    facts, issues = _facts(server, given)
+    facts, permission, issues = _facts(server, given)
     near = await _near(server, given)
     issues += near.issues if near else []
     recruiting = given.get("recruitmentStatus", ("active",))
@@ -55,6 +55,8 @@ async def match_study(server: Server, caller: Caller, ask: Ask, given: Inputs) -
     for study, stored in studies:
         body = codec.decode(stored.body)
         if not study.open or not _of_phase(body, given.get("phase", (ANY,))) or (near and not near.reaches(body)):
+            continue
+        if permission is not None and not permission.of_study(study.id):
             continue
         assert facts is not None
         match = matched(study, facts, server.terminology, given["date"][0] if "date" in given else now)
@@ -71,8 +73,9 @@ class _Entry(NamedTuple):
     names: tuple[str, ...]
 
 
-def _facts(server: Server, given: Inputs) -> tuple[Facts | None, list[Issue]]:
-    """The facts of the record that was brought; none if its own Consents or a death forbid to match."""
+def _facts(server: Server, given: Inputs) -> tuple[Facts | None, Permission | None, list[Issue]]:
+    """The facts of the record that was brought, and what Consents in it permit (None: it holds none); no facts if these
+    or a death forbid to match."""
     given_bundle: Resource = given.get(RECORD, {})
     if given_bundle.get("resourceType") != "Bundle":
         raise refuse(400, "required", f"$match needs {RECORD}: a Bundle of one patient's record.", RECORD)
@@ -84,14 +87,15 @@ def _facts(server: Server, given: Inputs) -> tuple[Facts | None, list[Issue]]:
         raise refuse(422, "invariant", text, f"{RECORD}.entry")
     patient = people[0].resource
     consents = [entry.resource for entry in entries if entry.resource["resourceType"] == "Consent"]
-    if consents and not consented(server, patient, consents, server.clock()).permit:
+    permission = brought(server, patient, consents, server.clock()) if consents else None
+    if permission and not (permission.general or any(map(permission.of_study, permission.named))):
         text = "The Consents of this record do not permit matching with trials (purpose CLINTRCH)."
-        return None, [Issue("suppressed", text, severity="information")]
+        return None, None, [Issue("suppressed", text, severity="information")]
     if deceased(patient):
-        return None, [Issue("informational", "The patient is recorded as deceased.", severity="information")]
+        return None, None, [Issue("informational", "The patient is recorded as deceased.", severity="information")]
     others = [(_of(people[0], entry).resource, 0) for entry in entries if entry.resource is not patient]
     known: Mapping[str, Resource] = {name: entry.resource for entry in entries for name in entry.names}
-    return facts_of(patient, 0, others, genes_of(server.terminology), known.get), []
+    return facts_of(patient, 0, others, genes_of(server.terminology), known.get), permission, []
 
 
 def _of(patient: _Entry, entry: _Entry) -> _Entry:

@@ -28,6 +28,7 @@ from fhir_server.operations.expand import expand_
 from fhir_server.operations.export import export
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
+from fhir_server.operations.genomics.table import FINDING
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
@@ -42,6 +43,8 @@ from fhir_server.operations.match_study import match_study
 from fhir_server.operations.match_trials import TAKES as MATCH_TRIALS
 from fhir_server.operations.match_trials import match_trials
 from fhir_server.operations.meta import meta, meta_add, meta_delete
+from fhir_server.operations.missing_data import TAKES as MISSING
+from fhir_server.operations.missing_data import missing_data
 from fhir_server.operations.reindex import reindex
 from fhir_server.operations.subsumes import TAKES as SUBSUMES
 from fhir_server.operations.subsumes import subsumes
@@ -56,6 +59,7 @@ Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
 R4 = "http://hl7.org/fhir/OperationDefinition/"
 OURS = "https://participation.example/fhir/OperationDefinition/"
 VIEWS = "http://sql-on-fhir.org/OperationDefinition/"
+GENOMICS = "http://hl7.org/fhir/uv/genomics-reporting/OperationDefinition/"
 BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
 PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/", "view": "ViewDefinition/"}
 
@@ -100,6 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "r",
         OURS + "ResearchStudy-match-patients",
     ),
+    Operation("missing-data", ("instance",), ("Patient",), missing_data, MISSING, "r", OURS + "missing-data"),
     Operation("attrition", ("instance",), ("ResearchStudy",), attrition, ATTRITION, "r", OURS + "attrition"),
     Operation("diversity", ("instance",), ("ResearchStudy",), diversity, DIVERSITY, "r", OURS + "diversity"),
     Operation("explain", ("type",), ("Consent",), explain, EXPLAIN, "r", OURS + "consent-explain"),
@@ -143,6 +148,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("expand", BOTH, SET, expand_, EXPAND, "r", R4 + "ValueSet-expand"),
     Operation("translate", BOTH, MAP, translate, TRANSLATE, "r", R4 + "ConceptMap-translate"),
     Operation("closure", ("system",), (), closure, CLOSURE, "", R4 + "ConceptMap-closure", affects=True),
+    *(
+        Operation(name, ("system", "type"), ("Observation", "Patient"), perform, takes, "s", GENOMICS + name)
+        for name, perform, takes in FINDING
+    ),
 )
 
 

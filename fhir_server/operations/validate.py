@@ -10,6 +10,7 @@ from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.draft import without_server_meta
 from fhir_server.interactions.profiles import THREAD, claims, verdict
 from fhir_server.interactions.read import read
+from fhir_server.matching.advice import advised
 from fhir_server.operations.inputs import Inputs
 from fhir_server.server import Server
 from fhir_server.validation.invariants import broken
@@ -43,6 +44,8 @@ async def validate(server: Server, caller: Caller, ask: Ask, given: Inputs) -> A
         asked = [given["profile"]] if "profile" in given else []
         asked += server.settings.required().get(ask.type, ())
         found += await verdict(server, resource, claims(resource, asked))
+        if resource["resourceType"] in ("Group", "ResearchStudy"):
+            found += await advised(server, caller, resource)
     return _answer(issues + found)
 
 

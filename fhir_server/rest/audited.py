@@ -13,6 +13,7 @@ import msgspec
 from starlette.types import Scope
 
 from fhir_server.access.grant import Grant
+from fhir_server.access.pseudonyms import Pseudonyms
 from fhir_server.audit.record import Access, access, parameter_names, patients_asked, patients_in
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError
@@ -72,12 +73,25 @@ async def accesses(server: Server, shapes: Shapes, scope: Scope, message: Messag
 
 
 def _access(
-    server: Server, scope: Scope, status: int, name: str, type: str, id: str, patients: Any, names: tuple[str, ...]
+    server: Server,
+    scope: Scope,
+    status: int,
+    name: str,
+    type: str,
+    id: str,
+    patients: list[str],
+    parameters: tuple[str, ...],
 ) -> Access:
     grant: Grant | None = scope.get("grant")
+    names: Pseudonyms | None = scope.get("names")
+    if names is not None:  # what reads as a pseudonym may be an id all the same: both are kept
+        patients += [original for one in patients if (original := names.original("Patient", one))]
+        id = names.original(type, id) or id if id else id
     client = scope.get("client")
     address = client[0] if client else ""
-    return access(server.clock(), scope.get("request_id", ""), address, grant, status, name, type, id, patients, names)
+    return access(
+        server.clock(), scope.get("request_id", ""), address, grant, status, name, type, id, patients, parameters
+    )
 
 
 async def _before(server: Server, type: str, id: str, version: int) -> list[str]:

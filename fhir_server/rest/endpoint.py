@@ -113,6 +113,7 @@ class FhirEndpoint:
         scope["about"] = given
         caller = OPERATOR if self.caller_of is None else await self.caller_of(server, headers, row.name)
         scope["grant"] = caller.grant
+        scope["names"] = caller.partly.names if caller.partly is not None else None
         body = b""
         if row.body:
             kind = "raw" if written_raw(given, row.body, headers) else body_kind(headers, row.body)

@@ -131,6 +131,8 @@ def build(resources: Iterable[Mapping[str, Any]]) -> Terminology:
                     properties[concept] = _properties(body)
                     parents.setdefault(concept, set()).update(above)
             case "ConceptMap":
+                for source, name in _named(resource):
+                    displays.setdefault(source, name)
                 for source, target, equivalence in _mappings(resource):
                     if equivalence in ("equal", "equivalent"):
                         peers.setdefault(source, set()).add(target)
@@ -174,6 +176,14 @@ def _mappings(resource: Mapping[str, Any]) -> Iterable[tuple[Concept, Concept, s
             for target in element.get("target", ()):
                 source = Concept(group["source"], element["code"])
                 yield source, Concept(group["target"], target["code"]), target["equivalence"]
+
+
+def _named(resource: Mapping[str, Any]) -> Iterable[tuple[Concept, str]]:
+    """What a ConceptMap calls the codes of systems of which no more is loaded."""
+    for group in resource.get("group", ()):
+        for element in group["element"]:
+            if "display" in element:
+                yield Concept(group["source"], element["code"]), element["display"]
 
 
 def _peers(peers: Mapping[Concept, set[Concept]]) -> dict[Concept, frozenset[Concept]]:

@@ -1,7 +1,7 @@
 """FHIRPath text to a tree, by the grammar's precedences. https://hl7.org/fhirpath/N1/#grammar
 
 Views come with requests, so that reading one must take time in proportion to its length: one pass over the tokens,
-in microseconds, where a parser made by ANTLR takes tens of milliseconds (decision 0015).
+in microseconds, where a parser made by ANTLR takes tens of milliseconds (decision 0016).
 """
 
 import re

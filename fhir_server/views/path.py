@@ -1,7 +1,7 @@
 """FHIRPath compiled to Python functions over JSON values. https://hl7.org/fhirpath/N1/
 
 An expression is compiled once for each view, with the type of everything in it settled from R4's definitions: what is
-left to do for a resource is to look into dicts. Decision 0015 has the figures.
+left to do for a resource is to look into dicts. Decision 0016 has the figures.
 """
 
 from collections.abc import Mapping

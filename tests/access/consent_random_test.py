@@ -3,8 +3,9 @@
 from random import Random
 from typing import Any
 
-from fhir_server.access.consent import Request, decide, voters
+from fhir_server.access.consent import Request, decide
 from fhir_server.access.facts import Facts
+from fhir_server.access.provisions import voters
 from fhir_server.access.rules import rule_of
 from fhir_server.access.statements import next_edge, person_of, statement_of
 from tests.access import naive

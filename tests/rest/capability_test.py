@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from fhir_server.fhir.definitions import load
+from fhir_server.operations.genomics.table import FINDING
 from fhir_server.settings import Settings
 from tests.client import BASE, Client
 
@@ -216,6 +217,7 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
         "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
         "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "missing-data": [("GET", f"Patient/{id}/$missing-data", None)],
         "attrition": [("GET", f"ResearchStudy/{study}/$attrition", None)],
         "diversity": [("GET", f"ResearchStudy/{study}/$diversity", None)],
         "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
@@ -244,6 +246,20 @@ def test_every_operation_claimed_works(server: Client) -> None:
     }
     claimed = {one["name"] for one in statement(server)["operation"]}
     claimed |= {one["name"] for resource in resources(server).values() for one in resource["operation"]}
+    asked = {
+        "subject": id,
+        "ranges": "NC_000007.14:1-9",
+        "variants": "NC_000007.14:1:A:T",
+        "genes": "EGFR",
+        "haplotypes": "*1",
+    }
+    for name, _, takes in FINDING:
+        needed = {key: value for key, value in asked.items() if key in takes}
+        if "implications" in name or "consequences" in name:
+            needed = {key: value for key, value in needed.items() if key in ("subject", "variants")}
+        calls[name] = [
+            ("GET", f"{place}${name}?{urlencode(needed)}", None) for place in ("", "Observation/", "Patient/")
+        ]
     assert claimed == calls.keys() | {"patient-export", "group-export"}  # other names of the same
     later = {"prefer": "respond-async"}
     for method, path, body in itertools.chain(*calls.values()):

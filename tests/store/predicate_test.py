@@ -133,7 +133,8 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
     updated = st.one_of(
         spans(UPDATED, st.integers(0, 60)),
         st.lists(st.sampled_from(["Patient", "Observation", "Basic"]), max_size=2, unique=True).map(of_types),
-        st.lists(st.integers(0, 3), max_size=2).map(lambda ns: Is(RULE, (("rule", "in", tuple((n,) for n in ns)),))),
+        st.lists(st.integers(-2, 3), max_size=2).map(lambda ns: Is(RULE, (("rule", "in", tuple((n,) for n in ns)),))),
+        st.just(Is(RULE, (("rule", "<", 0),))),
         st.integers(0, 60).map(lambda n: Is(UNTIL, (("until", ">", n),))),
     )
     if type == "Patient":
