@@ -60,7 +60,7 @@ def valid(node: Any) -> Any:
         return {"ResearchStudy/s": f"ResearchStudy/{STUDY}", "ResearchStudy/t": "ResearchStudy/young"}.get(node, node)
     if node.get("url") == "https://example.org/unless":
         return {**node, "valueBoolean": True}
-    return {key: valid(value) for key, value in node.items()}
+    return {key: valid(value) for key, value in node.items() if value != {}}
 
 
 def consents_of(random: Random) -> list[w.Resource]:
@@ -119,9 +119,10 @@ def test_nothing_betrays_who_does_not_permit(client: Client) -> None:
             else:
                 fill(client, w.consent("c0", of="refuses"), *nothing_said(range(1, MOST)))
             cases = client.run(judged(server))
-            assert [wanted.study for case in cases for wanted in case.wanted] == [STUDY]
             fill(client, *consents, *silent)
-            assert [one.written for one in client.run(written(server, cases))] == [None]
+            for one in client.run(written(server, cases)):
+                assert one.written is None or not one.case.wanted, (kind, consents)
+                tried["overtaken"] += one.written is None
         else:
             fill(client, *consents, *silent)
         settle(client)
@@ -133,4 +134,4 @@ def test_nothing_betrays_who_does_not_permit(client: Client) -> None:
         tried[kind] += 1
         if kind == "joined":
             fill(client, TWIN, w.consent("twin-no", of="refuses-twin", status="entered-in-error"))
-    assert min(tried[kind] for kind in ("revoked", "joined", "plain", "permits")) > 0, tried
+    assert min(tried[kind] for kind in ("revoked", "joined", "plain", "permits", "overtaken")) > 0, tried
