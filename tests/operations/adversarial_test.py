@@ -27,11 +27,12 @@ from tests.client import Client
 from tests.deep import deep
 from tests.matching import world as w
 from tests.matching.evaluate_test import TERMS
+from tests.matching.people_test import about_study
 from tests.operations.match_trials_test import CHILDREN, STUDY, fill, person
 from tests.operations.refusal_test import ASKED as PATHS
 from tests.operations.refusal_test import serving, settle, told
 
-CASES = deep(15, 1000)
+CASES = deep(25, 1000)
 MOST = 4  # Consents of a case
 REFUSES = w.patient("refuses")
 TWIN = w.patient("refuses-twin")
@@ -70,6 +71,12 @@ def consents_of(random: Random) -> list[w.Resource]:
         made[0]["status"], made[0]["dateTime"] = "active", random.choice(["2025-01-01", "2090-01-01", "2024"])
         made[0]["scope"] = w.concept((SCOPE, "research"))
         made[0].get("provision", {}).update({"type": "permit", "purpose": [w.purpose(random.choice(WISHES))]})
+    if random.random() < 0.3:  # for another study, or for all but this one
+        permit = {"type": "permit", "purpose": [w.purpose(random.choice(WISHES))]}
+        other, this = (about_study(random.choice(("data", "extension")), study) for study in ("young", STUDY))
+        made[0]["provision"] = random.choice(
+            ({**permit, **other}, {**permit, "provision": [{"type": "deny", **this}]}, {**permit, **this})
+        )
     return [{**one, "patient": w.about("refuses")} for one in made]
 
 
