@@ -21,7 +21,7 @@ from fhir_server.access.write import Site
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.predicate import NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
 from fhir_server.store.seam import Query, Store, Stored
 
 OF_ROLE = {"researcher": "HRESCH", "study-team": "CLINTRCH"}
@@ -157,6 +157,11 @@ def requests_of(
 def is_participant(grant: Grant | None) -> bool:
     """Whether it is the patient, or somebody who represents them, who asks."""
     return grant is not None and grant.user.startswith(("Patient/", "RelatedPerson/"))
+
+
+def released_to(caller: Caller) -> Predicate:
+    """What may show, even in a reason, to a caller: for a participant what does not wait at the gate."""
+    return RELEASED if is_participant(caller.grant) else EVERYTHING
 
 
 def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[], int]) -> Judges:

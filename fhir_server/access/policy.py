@@ -17,7 +17,7 @@ import msgspec
 from fhir_server.access.compartment import BESIDE, SHARED, references
 from fhir_server.access.consent import told_at_once
 from fhir_server.access.facts import Facts
-from fhir_server.access.gate import ASKED, PREFIX, UNFINISHED, Hold, holds, touches, with_candidates
+from fhir_server.access.gate import ASKED, Hold, begins, holds, leads, touches, with_candidates
 from fhir_server.access.provisions import voters
 from fhir_server.access.rules import DEFAULT_NUMBER, OPEN, UNKNOWN, Rule, Rules, rule_of
 from fhir_server.access.statements import FOREVER, Person, Statement, next_edge, person_of, statement_of
@@ -30,9 +30,7 @@ from fhir_server.terminology.codes import Terminology
 
 POLICY, DUE = "consent/policy/", "consent/due/"
 CHANGED = "consent/changed/"  # [time]/[id]: persons whose Consents are others since, until recipients are told
-LINK, STATUS = Param("link", "reference"), Param("status", "token")
-ENTITY, MEMBER = Param("entity", "reference"), Param("has-member", "reference")
-LEADING = frozenset({"DiagnosticReport", "Observation", "GuidanceResponse"})  # what may lead to more that is held
+LINK, ENTITY = Param("link", "reference"), Param("entity", "reference")
 MOST_PEOPLE = 20  # that one resource may be about; one about more is nobody's to see by consent
 MOST_LINKED = 100  # Patients that are one person
 CHUNK = 500
@@ -144,7 +142,8 @@ class Ruled:
         for one, old in zip(ids, before, strict=True):
             await self._tx.put_state(f"{POLICY}{one}", value, old[1] if old else 0)
             self._policies[one] = value
-        if any(before) and not same:  # before there was a Consent nothing was handed out by one
+        if any(old is not None and said_by(old[0]) != said_by(value) for old in before):
+            # Before there was a Consent nothing was handed out by one.
             changed = Changed(self._now, {one: old[0] if old else b"" for one, old in zip(ids, before, strict=True)})
             key = f"{CHANGED}{self._now:020}/{ids[0]}"
             if await self._tx.get_state(key) is None:
@@ -175,18 +174,7 @@ class Ruled:
 
     async def _at_gate(self, change: Change, patients: Set[str]) -> bool:
         """Whether a write may change what is held from the patients that it is about."""
-        if change.type == "Task" and change.id.startswith(PREFIX):
-            return True
-        if change.type == "DiagnosticReport" and any(
-            entry[0] == STATUS and entry[2] in UNFINISHED for entry in change.entries
-        ):
-            return True
-        if change.type not in LEADING or (
-            change.type == "Observation" and all(entry[0] != MEMBER for entry in change.entries)
-        ):
-            return False
-        held = held_by([await self.policy(id) for id in patients])
-        return bool(held) and touches(codec.decode(change.body), held)
+        return begins(change) or leads(change, held_by([await self.policy(id) for id in patients]))
 
     async def _rerule(self, ids: list[str]) -> None:
         types = person_types(self._consents.definitions)
@@ -334,6 +322,12 @@ def read_policy(value: bytes) -> tuple[Person, tuple[Statement, ...]]:
     person = Person(policy.ids, policy.adult)
     read = (statement_of(codec.decode(bytes(raw)), person) for raw in policy.consents)
     return person, tuple(statement for statement in read if statement is not None)
+
+
+def said_by(value: bytes) -> bytes:
+    """A policy without what is held: who the person is, and what their Consents say."""
+    policy = msgspec.json.decode(value, type=Policy)
+    return msgspec.json.encode(msgspec.structs.replace(policy, holds=()))
 
 
 def held_by(policies: Iterable[bytes | None]) -> frozenset[str]:

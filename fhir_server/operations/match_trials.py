@@ -8,6 +8,7 @@ https://hl7.org/fhir/R4/guidanceresponse.html
 from functools import partial
 
 from fhir_server.access import READ, Caller, permitted, restrict
+from fhir_server.access.asking import released_to
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import Issue
 from fhir_server.interactions.ask import Answer, Ask
@@ -22,18 +23,7 @@ from fhir_server.matching.score import matched, scored
 from fhir_server.matching.studies import Registered, read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs, inputs
-from fhir_server.operations.matches import (
-    COMMON,
-    Page,
-    Ranked,
-    answered,
-    enrolled,
-    identified,
-    paged,
-    said,
-    shown_to,
-    statuses,
-)
+from fhir_server.operations.matches import COMMON, Page, Ranked, answered, enrolled, identified, paged, said, statuses
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, Is, Predicate
 from fhir_server.server import Server
@@ -62,7 +52,7 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     codes = asked(registered.study for registered in studies)
     named = {registered.study.id for registered in studies}
     readable = permitted(caller, FACTUAL, READ)
-    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable, shown_to(caller))
+    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable, released_to(caller))
     if not person.known:
         issues = [Issue("suppressed", why_not(person, ask.id), severity="information")]
         issues = issues if concerned(caller, ask.id) else []

@@ -9,8 +9,6 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from fhir_server.access import Caller, restrict
-from fhir_server.access.asking import is_participant
-from fhir_server.access.rules import RELEASED
 from fhir_server.fhir import codec
 from fhir_server.fhir.bundle import bundle, search_entry
 from fhir_server.fhir.codec import Resource
@@ -23,7 +21,7 @@ from fhir_server.matching.score import Match
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.inputs import given as given_in
 from fhir_server.search.index import param_of
-from fhir_server.search.predicate import EVERYTHING, And, Is, Predicate
+from fhir_server.search.predicate import And, Is, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Position, Query, Stored
 
@@ -55,12 +53,6 @@ class Ranked(NamedTuple):
     def rank(self) -> tuple[float, str]:
         """Best first; those that fit alike by id, so that pages follow one another."""
         return -self.score, self.stored.id
-
-
-def shown_to(caller: Caller) -> Predicate:
-    """What must be met by the records that reasons are made of: what waits at the gate (access/gate.py) must not show
-    in those of a participant."""
-    return RELEASED if is_participant(caller.grant) else EVERYTHING
 
 
 def statuses(given: Inputs) -> frozenset[Outcome]:

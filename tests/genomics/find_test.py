@@ -114,6 +114,7 @@ def test_the_operations_about_a_patient(lab: Client) -> None:
     haplotypes(lab)
     implications(lab)
     metadata_of_tests(lab)
+    genomic_studies(lab)
     what_is_refused(lab)
     parameters_in_a_body(lab)
 
@@ -273,6 +274,51 @@ def metadata_of_tests(lab: Client) -> None:
         assert set(one) == {"testId", "testDate", "specimenId", "genomicBuild"}
     for more in ("&testIdentifiers=T-2", "&specimenIdentifiers=x", "&testDateRange=gt2021"):
         assert told(lab, f"$find-study-metadata?subject=ann{more}") == []
+
+
+def genomic_studies(lab: Client) -> None:
+    """STU3's GenomicStudy and its analysis, with a report and without."""
+    guide = "http://hl7.org/fhir/uv/genomics-reporting/StructureDefinition/"
+    analysis = {
+        "resourceType": "Procedure", "id": "analysis", "status": "completed", "subject": {"reference": "Patient/bob"},
+        "meta": {"profile": [guide + "genomic-study-analysis"]},
+        "extension": [
+            {"url": guide + "genomic-study-analysis-genome-build",
+             "valueCodeableConcept": w.concept(w.LOINC, "LA14029-5", "GRCh37")},
+            {"url": guide + "genomic-study-analysis-change-type",
+             "valueCodeableConcept": w.concept("http://www.sequenceontology.org", "SO:0001483", "SNV")},
+            {"url": guide + "genomic-study-analysis-specimen", "valueReference": {"reference": "Specimen/blood"}},
+        ],
+    }  # fmt: skip
+    study = {
+        "resourceType": "Procedure", "id": "study", "status": "completed", "subject": {"reference": "Patient/bob"},
+        "meta": {"profile": [guide + "genomic-study"]}, "identifier": [{"value": "G-1"}],
+        "performedDateTime": "2022-05-05",
+        "extension": [{"url": guide + "genomic-study-analysis-ext",
+                       "valueReference": {"reference": "Procedure/analysis"}}],
+    }  # fmt: skip
+    blood = {"resourceType": "Specimen", "id": "blood", "identifier": [{"value": "B-1"}],
+             "subject": {"reference": "Patient/bob"}}  # fmt: skip
+    w.fill(lab, blood, analysis, study)
+    expected = {
+        "testId": "G-1",
+        "testDate": "2022-05-05",
+        "specimenId": "B-1",
+        "genomicBuild": w.concept(w.LOINC, "LA14029-5", "GRCh37"),
+        "dnaChangeType": w.concept("http://www.sequenceontology.org", "SO:0001483", "SNV"),
+    }
+    unknown = {"regionStudied": "unknown", "uncallableRegions": "unknown"}
+    path = "$find-study-metadata?subject=bob"
+    assert told(lab, path) == told(lab, f"{path}&specimenIdentifiers=B-1&testIdentifiers=G-1") == [expected]
+    assert told(lab, f"{path}&ranges={CHR7}:1-9") == [{**expected, **unknown}]
+    assert told(lab, f"{path}&specimenIdentifiers=B-2") == told(lab, f"{path}&testIdentifiers=G-2") == []
+    report = {
+        "resourceType": REPORT, "id": "bobs", "status": "final", "code": w.concept(w.LOINC, "51969-4"),
+        "subject": {"reference": "Patient/bob"}, "issued": "2022-06-06T00:00:00Z",
+        "extension": [{"url": guide + "genomic-study-reference", "valueReference": {"reference": "Procedure/study"}}],
+    }  # fmt: skip
+    w.fill(lab, report)
+    assert told(lab, path) == [{**expected, "testId": "bobs", "testDate": "2022-06-06T00:00:00Z"}]
 
 
 def what_is_refused(lab: Client) -> None:
