@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from fhir_server.access.policy import Consents
 from fhir_server.access.renewal import renewing
+from fhir_server.access.review import ReviewGuard
 from fhir_server.access.rules import Rules
 from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
@@ -95,11 +96,12 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
                 Rules(),
                 key,
                 settings.clinicians_by_organization,
+                settings.release_days > 0,
             ),
             capabilities=describe(definitions),
             describe=describe,
             written=written,
-            guards=(StudyGuard(terminology, settings.base, written),),
+            guards=(StudyGuard(terminology, settings.base, written), ReviewGuard(index, clock, settings.release_days)),
             admission=Admission(settings.body_room, settings.body_queue),
             page_key=key,
         )

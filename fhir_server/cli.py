@@ -26,6 +26,7 @@ class Command(NamedTuple):
     settings: tuple[str, ...]
 
 
+KINDS = ("ndjson", "parquet", "ctml")  # of an export
 COMMANDS = {
     "serve": Command(
         "Serve the FHIR API over HTTP.",
@@ -46,7 +47,7 @@ COMMANDS = {
         ("store",),
     ),
     "import": Command(
-        "Import NDJSON in several processes, going on where a run was cut short; or MatchMiner's trials.",
+        "Import NDJSON in several processes, going on where a run was cut short; or MatchMiner's trials; or a VCF.",
         "fhir-server import exports/ --refused refused.ndjson --processes 4",
         (
             (
@@ -55,7 +56,8 @@ COMMANDS = {
                     "nargs": "+",
                     "type": Path,
                     "metavar": "PATH",
-                    "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml",
+                    "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml; "
+                    "after the word vcf: one VCF",
                 },
             ),
             (
@@ -67,6 +69,16 @@ COMMANDS = {
                 {"type": int, "default": 0, "metavar": "N", "help": "that prepare; default: processors less one"},
             ),
             ("--again", {"action": "store_true", "help": "import files that were imported before once more"}),
+            ("--patient", {"metavar": "ID", "help": "vcf: whose sample was read"}),
+            ("--specimen", {"metavar": "ID", "default": "", "help": "vcf: the Specimen"}),
+            ("--order", {"metavar": "ID", "default": "", "help": "vcf: the ServiceRequest"}),
+            ("--sample", {"metavar": "NAME", "default": "", "help": "vcf: which sample, if the file has several"}),
+            ("--assembly", {"choices": ("GRCh37", "GRCh38"), "default": "", "help": "vcf: if the header is silent"}),
+            ("--source", {"choices": ("germline", "somatic"), "default": "", "help": "vcf: if the records are silent"}),
+            ("--every-filter", {"action": "store_true", "help": "vcf: also what failed a filter"}),
+            ("--regions", {"type": Path, "metavar": "BED", "help": "vcf: regions that were studied"}),
+            ("--uncallable", {"type": Path, "metavar": "BED", "help": "vcf: regions without a result"}),
+            ("--ndjson", {"type": Path, "metavar": "FILE", "help": "vcf: write the resources there, store nothing"}),
         ),
         ("store",),
     ),
@@ -86,15 +98,38 @@ COMMANDS = {
         ("store",),
     ),
     "export": Command(
-        "Write the resources as NDJSON, one file per type; or the studies as MatchMiner's trials, one file per study.",
+        "Write the resources as NDJSON or Parquet, one file per type; or studies as MatchMiner's trials.",
         "fhir-server export --out export --type Patient Observation",
         (
-            ("format", {"nargs": "?", "default": "ndjson", "choices": ("ndjson", "ctml"), "help": "default: ndjson"}),
-            ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson"}),
+            ("format", {"nargs": "?", "default": "ndjson", "choices": KINDS, "help": "default: ndjson"}),
+            (
+                "--out",
+                {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson, or .parquet"},
+            ),
             ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
             ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
             ("--study", {"nargs": "+", "default": [], "metavar": "ID", "help": "ctml: only these ResearchStudies"}),
             ("--yaml", {"action": "store_true", "help": "ctml: YAML in place of JSON"}),
+            ("--format", {"dest": "form", "choices": KINDS, "help": "the format, in this spelling too"}),
+        ),
+        ("store",),
+    ),
+    "view": Command(
+        "Write the table that a ViewDefinition of SQL on FHIR makes of the resources.",
+        "fhir-server view tumours.view.json --out tumours.parquet",
+        (
+            ("file", {"type": Path, "metavar": "FILE", "help": "a ViewDefinition, as JSON"}),
+            ("--out", {"type": Path, "metavar": "FILE", "help": "where the table goes; default: standard output"}),
+            ("--format", {"choices": ("csv", "ndjson", "parquet"), "help": "default: by the end of --out, else csv"}),
+            (
+                "--ndjson",
+                {"nargs": "+", "type": Path, "metavar": "FILE", "help": "read these, not the store: an export's files"},
+            ),
+            ("--no-header", {"action": "store_true", "help": "leave the names of the columns out of CSV"}),
+            (
+                "--processes",
+                {"type": int, "default": 0, "metavar": "N", "help": "that evaluate; default: processors less one"},
+            ),
         ),
         ("store",),
     ),

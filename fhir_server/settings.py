@@ -6,6 +6,8 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from fhir_server.genomics import chain, fasta
+
 PREFIX = "FHIR_SERVER_"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -55,6 +57,7 @@ class Settings:
     export_file: int = _setting(50_000, "Most resources in one file of an export.")
     export_jobs: int = _setting(2, "Exports that one process works on at a time; others wait in line.")
     export_open: int = _setting(4, "Unfinished exports that one client may have; more is answered 429.")
+    view_rows: int = _setting(100_000, "Most rows that a `$viewdefinition-run` answers with; more is refused with 422.")
     page_size: int = _setting(50, "Entries on a page of a search or history when the client gives no `_count`.")
     max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
     max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")
@@ -89,6 +92,11 @@ class Settings:
         "Whether clinicians see the patients of organizations for which they have an active PractitionerRole, too.",
     )
     adult_age: int = _setting(18, "Years of age from which what a guardian permitted no longer counts.")
+    release_days: int = _setting(
+        14,
+        "Days after which participants see a genomic report that no physician has reviewed. 0: reports are shown as "
+        "soon as they arrive.",
+    )
     audit: bool = _setting(
         True,
         "With auth `smart`: journal every access, grant and refusal, and make AuditEvents of them. "
@@ -101,6 +109,16 @@ class Settings:
     )
     match_unknowns: int = _setting(
         3, "Most criteria that may be unknown for the matcher to write a potential candidate; more are told on demand."
+    )
+    genome: str = _setting(
+        "",
+        "FASTA files of reference sequences named by RefSeq accession, each with its `.fai` index beside it, separated "
+        "by spaces: the genomics operations then know all placements of an insertion or deletion.",
+    )
+    chain: str = _setting(
+        "",
+        "UCSC chain file from GRCh37 to GRCh38 (`hg19ToHg38.over.chain.gz`): the genomics operations then find what is "
+        "described on either when they are asked on the other.",
     )
     access_log: bool = _setting(True, "Write one JSON line per request to standard output.")
     log_level: str = _setting("INFO", "Least severe level that is logged: DEBUG, INFO, WARNING or ERROR.")
@@ -156,8 +174,12 @@ class Settings:
         if self.profiles not in ("off", "warn", "enforce"):
             raise ValueError(f"Unknown profiles {self.profiles!r}: use 'off', 'warn' or 'enforce'.")
         self.required()
+        if not 0 <= self.release_days <= 3650:
+            raise ValueError("release_days must lie between 0 and 3650.")
         if self.treatment not in ("permit", "deny"):
             raise ValueError(f"Unknown treatment {self.treatment!r}: use 'permit' or 'deny'.")
+        fasta.opened(self.genome)
+        chain.opened(self.chain)
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError(f"Unknown log_level {self.log_level!r}: use DEBUG, INFO, WARNING or ERROR.")
 

@@ -2,10 +2,10 @@
 
 All of it comes from the grant, that is from the client's registration or the token's issuer. Of systems that hold a
 record themselves (EHR, laboratory, operator) nothing is asked unless they are registered for a purpose; nor of the
-patient, and who represents them.
+patient, and who represents them: from these is kept what waits at the gate (gate.py).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,13 +15,13 @@ from fhir_server.access.grant import Grant
 from fhir_server.access.limits import Partly, shower
 from fhir_server.access.policy import UNRULED, patients_of, person_types
 from fhir_server.access.pseudonyms import pseudonyms
-from fhir_server.access.rights import caller_of
-from fhir_server.access.rules import Limits, Rules
+from fhir_server.access.rights import addressed, caller_of
+from fhir_server.access.rules import RELEASED, Limits, Rules
 from fhir_server.access.write import Site
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.predicate import NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
 from fhir_server.store.seam import Query, Store, Stored
 
 OF_ROLE = {"researcher": "HRESCH", "study-team": "CLINTRCH"}
@@ -53,13 +53,17 @@ async def caller_for(site: Asked, grant: Grant, action: str = "access") -> Calle
     if caller is None:
         if len(_callers) >= MOST:
             _callers.clear()
-        caller = _callers[key] = caller_of(site.definitions, grant, site.consents.by_organization)
+        caller = caller_of(site.definitions, grant, site.consents.by_organization)
+        if is_participant(grant):
+            caller = consented(caller, lambda: RELEASED, unruled=UNRULED - {"AuditEvent"})
+        _callers[key] = caller
     consents = site.consents
     if requests_of(grant, frozenset(), consents.treatment, action) is None:
         return caller
     await consents.rules.fresh(site.store)
     requests = requests_of(grant, await actors_of(site, grant), consents.treatment, action)
-    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock))
+    told = addressed(site.definitions, grant)
+    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock), told)
     if requests is None or len(requests) != 1 or not consents.rules.allowed(requests[0]).limited:
         return held
     recipient = grant.study or min(grant.actors, default=f"client {grant.client}")
@@ -136,8 +140,7 @@ def requests_of(
     grant: Grant, actors: frozenset[str], treatment: bool, action: str = "access"
 ) -> tuple[Request, ...] | None:
     """What consent is asked, once for each purpose: all must be permitted. None: nothing is asked."""
-    kind = grant.user.partition("/")[0]
-    if kind in ("Patient", "RelatedPerson"):
+    if is_participant(grant):
         return None
     if grant.emergency:
         purposes: tuple[str, ...] = ("BTG",)
@@ -149,6 +152,16 @@ def requests_of(
         purposes = (OF_ROLE.get(grant.role, "TREAT"),)
     actions = frozenset({action})
     return tuple(Request(purpose, actors, actions, grant.study, frozenset(), treatment) for purpose in purposes)
+
+
+def is_participant(grant: Grant | None) -> bool:
+    """Whether it is the patient, or somebody who represents them, who asks."""
+    return grant is not None and grant.user.startswith(("Patient/", "RelatedPerson/"))
+
+
+def released_to(caller: Caller) -> Predicate:
+    """What may show, even in a reason, to a caller: for a participant what does not wait at the gate."""
+    return RELEASED if is_participant(caller.grant) else EVERYTHING
 
 
 def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[], int]) -> Judges:
@@ -167,14 +180,17 @@ def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[]
     return judge
 
 
-def consented(caller: Caller, judge: Judges) -> Caller:
-    """The caller, for whom what no consent permits is not there. Creating is not held to it: so data come in."""
+def consented(caller: Caller, judge: Judges, told: Predicate = NOTHING, unruled: Set[str] = UNRULED) -> Caller:
+    """The caller, for whom what no consent permits is not there; but the Tasks in `told` are. Creating is not held to
+    it: so data come in. `unruled`: types that nothing is asked of."""
     base = caller.permits
 
     def permits(type: str, letter: str) -> Predicate:
         permit = base(type, letter)
-        if letter == "c" or permit == NOTHING or type in UNRULED:
+        if letter == "c" or permit == NOTHING or type in unruled:
             return permit
+        if type == "Task" and letter in "rs":
+            return And((permit, Or((judge(), told))))
         return _of_contexts(permit, judge()) if type == "Binary" else And((permit, judge()))
 
     return replace(caller, permits=permits)

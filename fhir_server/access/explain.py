@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fhir_server.access.choices import CLASSES, CONTACTS
-from fhir_server.access.consent import Decision, Request, decide, voters
+from fhir_server.access.consent import Decision, Request, decide
 from fhir_server.access.facts import Facts
+from fhir_server.access.provisions import voters
 from fhir_server.access.rules import actors as named_by
 from fhir_server.access.statements import Person, Statement, standing
 from fhir_server.fhir.codec import Resource

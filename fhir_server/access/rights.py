@@ -5,7 +5,7 @@ a backend service may see at all is this network's: see `_patients` and docs/acc
 """
 
 import hashlib
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from fhir_server.access.caller import Caller
 from fhir_server.access.compartment import SHARED, Patients, belonging, of_one, of_those, references
@@ -32,6 +32,10 @@ CONTEXTS = (
 # Statuses under which a member of a care team, or of an encounter, is tied to the patient.
 CARING = "proposed,active"
 OPEN = "planned,arrived,triaged,in-progress,onleave"
+# Tasks that tell a recipient that consent was withdrawn (audit/recall.py), and what recipients without a record here
+# are known by.
+TASK_KIND, STOP_USING = "https://participation.example/fhir/CodeSystem/task-kind", "stop-using"
+CLIENT = "https://participation.example/fhir/NamingSystem/oauth-client"
 # A study's own people see whom the matcher or a person put forward, not those withdrawn or found ineligible.
 PUT_FORWARD = "candidate,eligible,follow-up,in-screening,on-study,on-study-intervention,on-study-observation,potential-candidate,screening,off-study,completed"  # noqa: E501
 
@@ -99,17 +103,31 @@ def _context(definitions: Definitions, grant: Grant, context: str, type: str, le
         if kind == "Patient":
             return _own(definitions, id, type, letter)
         where = _patients(definitions, kind, grant.user, grant.emergency != "" and letter in "rs", wide)
-        return _within(definitions, type, letter, where, of_those(where))
+        tied = _within(definitions, type, letter, where, of_those(where))
+        return Or((tied, addressed(definitions, grant))) if type == "Task" and letter in "rs" else tied
     if context == "system":
         if grant.role in TRUSTED:
             return EVERYTHING
         if grant.role == "study-team" and grant.study and type == "ResearchSubject":
             return _asked(definitions, type, f"study=ResearchStudy/{grant.study}&status={PUT_FORWARD}")
+        if grant.role in ("study-team", "researcher") and type == "Task" and letter in "rs":
+            return addressed(definitions, grant)
         if grant.role in ("study-team", "researcher") and type in SHARED and letter in "rs":
             return EVERYTHING
         if grant.role == "researcher" and letter in "rs" and type in _studied(definitions):
             return EVERYTHING  # as far as the patients permit it: asking.py
     return NOTHING
+
+
+def addressed(definitions: Definitions, grant: Grant) -> Predicate:
+    """The Tasks that tell this recipient of a withdrawn consent; consent itself cannot hide them."""
+    owner = f"owner={grant.user}" if grant.user else f"owner:identifier={CLIENT}|{_escaped(grant.client)}"
+    return _asked(definitions, "Task", f"code={TASK_KIND}|{STOP_USING}&{owner}")
+
+
+def _escaped(value: str) -> str:
+    """A value in a query: what separates values, and parameters, is part of it."""
+    return quote("".join(f"\\{char}" if char in "\\,|$" else char for char in value))
 
 
 def _studied(definitions: Definitions) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 Many resources share a rule, many patients too: what differs between them (names, dates, the Consents' ids) is resolved
 before. A rule never changes; its number is a hash of what it says. Which rules permit a request is worked out once, so
-that consent in a search is one comparison of a column.
+that consent in a search is one comparison of a column. A row that is held from participants (gate.py) carries the
+number with a minus: the same rule for all others.
 """
 
 import hashlib
@@ -12,9 +13,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from fhir_server.access.consent import Node, Request, Voter, decide
+from fhir_server.access.consent import Request, decide
+from fhir_server.access.provisions import Node, Voter
 from fhir_server.recent import Recent
-from fhir_server.search.predicate import RULE, UNTIL, And, Is, Predicate
+from fhir_server.search.predicate import RULE, UNTIL, And, Is, Not, Predicate
 from fhir_server.store.seam import Store, StoreError, Tx
 
 PREFIX, COUNT = "consent/rule/", "consent/rules"
@@ -22,6 +24,7 @@ UNKNOWN, OPEN = 0, 1  # no rule yet: seen by nobody whom consent concerns; and n
 FRESH = 1.0  # seconds: how long a rule that another process made may go unnoticed; until then its resources are hidden
 MOST = 1_000_000
 PERSONS = ("Practitioner", "Patient", "RelatedPerson", "Device")
+RELEASED: Predicate = Not(Is(RULE, (("rule", "<", UNKNOWN),)))  # what is not held from participants
 
 People = tuple[tuple[Voter, ...], ...]  # for each person that a resource is about, what they say
 
@@ -67,7 +70,7 @@ class Rules:
     """The rules that a store holds, as far as this process knows them."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Rule] = {DEFAULT_NUMBER: DEFAULT}
+        self._known: dict[int, Rule] = {DEFAULT_NUMBER: DEFAULT, -DEFAULT_NUMBER: DEFAULT}
         self._allowed: dict[Request, Allowed] = {}
         self._count, self._looked = b"", -FRESH
         self.names_groups = False  # whether some rule speaks of more than persons
@@ -89,10 +92,10 @@ class Rules:
         """A rule by its number."""
         return self._known.get(number)
 
-    async def add(self, tx: Tx, rule: Rule) -> int:
+    async def add(self, tx: Tx, rule: Rule, held: bool = False) -> int:
         """The number of a rule that a transaction is about to use, stored with it if it is new."""
-        number = number_of(rule)
-        if number == DEFAULT_NUMBER:
+        number = -number_of(rule) if held else number_of(rule)
+        if abs(number) == DEFAULT_NUMBER:
             return number
         key, value = f"{PREFIX}{number:016x}", msgspec.json.encode(rule)
         found = await tx.get_state(key)
@@ -103,11 +106,11 @@ class Rules:
             await tx.put_state(COUNT, str(total + 1).encode(), version)
         elif found[0] != value:
             raise StoreError(f"Two rules of consent have the number {number}: the store is damaged.")
-        return self.learn(rule)
+        return self.learn(rule, held)
 
-    def learn(self, rule: Rule) -> int:
+    def learn(self, rule: Rule, held: bool = False) -> int:
         """The number of a rule that is judged but not stored."""
-        number = number_of(rule)
+        number = -number_of(rule) if held else number_of(rule)
         self._learn(number, rule)
         return number
 
@@ -127,6 +130,14 @@ class Rules:
                 found = _with(found, number, rule, request)
             self._allowed[request] = found
         return found
+
+    def permits(self, rule: Rule | int, request: Request) -> Limits | None:
+        """What must be left out of a resource with this rule for this request; None if it is not permitted at all."""
+        if rule == OPEN:
+            return Limits(False, False)
+        known = self._known.get(rule) if isinstance(rule, int) else rule
+        found = _with(Allowed((), {}), OPEN, known, request) if known is not None else Allowed((), {})
+        return Limits(False, False) if found.rules else found.limited.get(OPEN)
 
     def _learn(self, number: int, rule: Rule) -> None:
         if number not in self._known:

@@ -155,8 +155,24 @@ def _policy(consent: Resource) -> tuple[frozenset[str], frozenset[str]]:
 
 def _studies(root: Resource | None) -> frozenset[str]:
     """The studies that a statement is about as a whole: one of another study does not supersede it."""
-    named = (one.get("reference", {}).get("reference", "") for one in (root or {}).get("data", ()))
-    return frozenset(one for one in named if "ResearchStudy/" in one)
+    return frozenset(one for one in _named(root or {}) if "ResearchStudy/" in one)
+
+
+def _named(provision: Resource) -> Iterator[str]:
+    """What a provision is about by reference: data, and the studies of HL7's consent-ResearchStudyContext."""
+    for one in provision.get("data", ()):
+        yield one.get("reference", {}).get("reference", "")
+    for one in provision.get("extension", ()):
+        yield one.get("valueReference", {}).get("reference", "")
+
+
+def studies_named(root: Resource | None) -> frozenset[str]:
+    """The ids of the studies that a provision or one below it names."""
+    if root is None:
+        return frozenset()
+    own = (one.partition("/_history/")[0].split("/")[-2:] for one in _named(root))
+    found = {parts[1] for parts in own if parts[0] == "ResearchStudy" and len(parts) == 2}
+    return frozenset(found.union(*map(studies_named, root.get("provision", ()))))
 
 
 def _modified(node: Any) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fhir_server.access.grant import Grant
 from fhir_server.audit.record import Access
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import bounds, instant
@@ -22,6 +23,7 @@ HL7 = "http://terminology.hl7.org/CodeSystem/"
 BALP = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType"
 
 MINUTE = 60_000_000
+DATA_DESTINATION = "16"  # a role of objects: the study that data are for
 FULL = 100  # resources and queries from which an event of the minute is followed by another
 REQUESTS = 10  # request ids kept of those that an event stands for
 
@@ -47,6 +49,8 @@ class Key(NamedTuple):
     role: str
     purposes: tuple[str, ...]
     emergency: str
+    actors: tuple[str, ...]
+    study: str
     address: str
     patient: str
     interaction: str
@@ -73,8 +77,8 @@ def fold_into(found: dict[Key, list[Folded]], accesses: Iterable[Access]) -> dic
         status = one.status if one.status >= 400 else 200
         for patient in one.patients or ("",):
             key = Key(
-                one.client, one.user, one.role, one.purposes, one.emergency, one.address, patient, one.interaction,
-                status, one.time // MINUTE,
+                one.client, one.user, one.role, one.purposes, one.emergency, one.actors, one.study, one.address,
+                patient, one.interaction, status, one.time // MINUTE,
             )  # fmt: skip
             pieces = found.setdefault(key, [])
             if not pieces or len(pieces[-1].objects) + len(pieces[-1].queries) >= FULL:
@@ -111,7 +115,7 @@ def event_of(key: Key, what: Folded, base: str, before: Resource | None = None) 
     if before is not None:
         first = min(first, bounds(before["period"]["start"])[0])
         last = max(last, bounds(before["period"]["end"])[0])
-        count += before["extension"][0]["valueInteger"]
+        count += count_of(before)
     entities = _entities(key, what, base, before)
     described = _described(key, what)
     return {
@@ -131,6 +135,30 @@ def event_of(key: Key, what: Folded, base: str, before: Resource | None = None) 
         },
         **({"entity": entities} if entities else {}),
     }
+
+
+def count_of(event: Resource) -> int:
+    """How many accesses an event stands for."""
+    return next((one.get("valueInteger", 1) for one in event.get("extension", ()) if one["url"] == COUNT), 1)
+
+
+def grant_of(event: Resource) -> Grant:
+    """Who an event says it was, for what purposes and study, as a grant without scopes; "" for what it does not say."""
+    client, *others = event["agent"]
+    named = [(one.get("requestor", False), one.get("who", {}).get("reference", "")) for one in others]
+    people = [reference for requestor, reference in named if requestor and reference]
+    actors = [reference for requestor, reference in named if not requestor and reference]
+    entities = [(one.get("role", {}).get("code"), one.get("what", {})) for one in event.get("entity", ())]
+    studies = [what.get("reference", "") for role, what in entities if role == DATA_DESTINATION]
+    return Grant(
+        client=client.get("who", {}).get("identifier", {}).get("value", ""),
+        scopes=(),
+        role=client["role"][0].get("text", "") if "role" in client else "",
+        user=people[0] if people else "",
+        purposes=tuple(c.get("code", "") for one in event.get("purposeOfEvent", ()) for c in one.get("coding", ())),
+        actors=tuple(actors),
+        study=studies[0].removeprefix("ResearchStudy/") if studies else "",
+    )
 
 
 def _kind(interaction: str) -> Resource:
@@ -163,7 +191,7 @@ def _purposes(key: Key) -> list[Resource]:
 
 
 def _agents(key: Key, base: str) -> list[Resource]:
-    """The client, this server, and the person who is signed in."""
+    """The client, this server, the organizations on whose behalf, and the person who is signed in."""
     from_us = ACTIONS.get(key.interaction) == "R"
     client, server = (DESTINATION, SOURCE) if from_us else (SOURCE, DESTINATION)
     who: Resource = {"display": "unknown"}
@@ -184,11 +212,16 @@ def _agents(key: Key, base: str) -> list[Resource]:
             "network": {"address": base, "type": "5"},
         },
     ]
+    agents += [
+        {"type": {"coding": [RECIPIENT]}, "who": {"reference": actor}, "requestor": False}
+        for actor in key.actors
+        if _REFERENCE.fullmatch(actor)
+    ]
     if key.user:
         known = _REFERENCE.fullmatch(key.user)
         agents.append(
             {
-                "type": {"coding": [_coding(HL7 + "v3-ParticipationType", *_part(key.interaction))]},
+                "type": {"coding": [_part(key.interaction)]},
                 "who": {"reference": key.user} if known else {"display": _clean(key.user, 200)},
                 "requestor": True,
             }
@@ -196,13 +229,13 @@ def _agents(key: Key, base: str) -> list[Resource]:
     return agents
 
 
-def _part(interaction: str) -> tuple[str, str]:
-    writes = ACTIONS.get(interaction) in ("C", "U", "D")
-    return ("AUT", "author (originator)") if writes else ("IRCP", "information recipient")
+def _part(interaction: str) -> Resource:
+    return AUTHOR if ACTIONS.get(interaction) in ("C", "U", "D") else RECIPIENT
 
 
 def _entities(key: Key, what: Folded, base: str, before: Resource | None) -> list[Resource]:
-    """The patient, what was looked at or changed, queries, the first request ids; what was there comes first."""
+    """The patient, what was looked at or changed, the study it is for, queries, the first request ids; what was there
+    comes first."""
     found: list[Resource] = list(before.get("entity", ())) if before is not None else []
     known = {repr(one) for one in found}
     room = REQUESTS - sum(one["type"]["code"] == "XrequestId" for one in found)
@@ -212,6 +245,9 @@ def _entities(key: Key, what: Folded, base: str, before: Resource | None) -> lis
     for type, id in what.objects:
         if (type, id) != ("Patient", key.patient):
             made.append(_entity({"what": {"reference": f"{type}/{id}"}}, "2", "System Object", "4", "Domain Resource"))
+    if key.study:
+        reference = {"what": {"reference": f"ResearchStudy/{key.study}"}}
+        made.append(_entity(reference, "2", "System Object", DATA_DESTINATION, "Data Destination"))
     for type, names in what.queries:
         made.append(_entity(_query(type, names), "2", "System Object", "24", "Query"))
     for request in list(what.requests)[: max(room, 0)]:
@@ -236,6 +272,10 @@ def _entity(about: Resource, kind: str, called: str, role: str, playing: str) ->
 
 def _coding(system: str, code: str, display: str = "") -> Resource:
     return {"system": system, "code": code, **({"display": display} if display else {})}
+
+
+AUTHOR = _coding(HL7 + "v3-ParticipationType", "AUT", "author (originator)")
+RECIPIENT = _coding(HL7 + "v3-ParticipationType", "IRCP", "information recipient")
 
 
 def _clean(text: str, most: int) -> str:

@@ -18,6 +18,7 @@ from fhir_server.access import OPERATOR, transact
 from fhir_server.audit.event import Folded, Key, event_of, fold_into, id_of, is_full
 from fhir_server.audit.journal import PREFIX, Journal, batch_of
 from fhir_server.audit.notice import notice_id, notice_of
+from fhir_server.audit.recall import recall
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.custom import rewired
@@ -69,6 +70,7 @@ async def _fold_for_ever(server: Server, process: str) -> None:
             server = await rewired(server)
             if await _hold(server, process):
                 await fold(server, process)
+                await recall(server)
         except (Taken, Busy, Conflict, StoreError) as reason:
             log.warning("the journal of accesses is folded later: %s", type(reason).__name__)
         except Exception as error:  # the journal must not pile up because of one fault: tried again

@@ -55,7 +55,7 @@ async def _import(paths: list[Path], settings: Settings) -> int:
                         print(f"refused: {place}: {line}", file=sys.stderr)
                     refused += 1
                     continue
-                for warning in brought.warnings:
+                for warning in dict.fromkeys(brought.warnings):
                     print(f"to mend: {place}: {warning}", file=sys.stderr)
                 print(f"{place}: ResearchStudy/{brought.study}, {brought.groups} Groups")
                 imported += 1

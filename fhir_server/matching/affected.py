@@ -8,6 +8,7 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
 from fhir_server.matching.candidates import PREFIX
 from fhir_server.matching.criteria import DEPTH
+from fhir_server.matching.people import people_of
 from fhir_server.matching.records import MEDICATIONS, PATIENT, by_ids
 from fhir_server.search.index import CRITERIA, ENROLLMENT, param_of
 from fhir_server.search.predicate import EVERYTHING, Is, Param, Predicate
@@ -36,7 +37,7 @@ async def affected(server: Server, rows: Iterable[Stored]) -> Affected:
         if (row.id, row.version) in own:
             continue
         if row.type == "Patient":
-            found.patients[row.id] = None
+            found.patients.update(dict.fromkeys([row.id, *await _links(server, row)]))
         elif row.type == "ResearchStudy":
             found.studies[row.id] = None
         elif row.type == "Group":
@@ -48,6 +49,7 @@ async def affected(server: Server, rows: Iterable[Stored]) -> Affected:
                 target = parse(body.get(PATIENT[row.type], {}).get("reference", ""), server.settings.base)
                 if target.type == "Patient":
                     found.patients[target.id] = None
+    found.patients.update(dict.fromkeys(await people_of(server, list(found.patients))))
     return found
 
 
@@ -81,6 +83,13 @@ async def enrolling(find: Find, group: str) -> dict[str, Stored]:
         if not open_:
             break
     return found
+
+
+async def _links(server: Server, row: Stored) -> list[str]:
+    """The Patients that a version of a Patient and the one before it are joined with."""
+    links = [link for body in await _versions(server, row) for link in body.get("link", ())]
+    named = (parse(link.get("other", {}).get("reference", ""), server.settings.base) for link in links)
+    return [target.id for target in named if target.type == "Patient"]
 
 
 async def _given(server: Server, medication: str) -> list[str]:

@@ -116,20 +116,21 @@ def is_tumour(terminology: Terminology, concepts: tuple[Concept, ...]) -> bool:
 
 
 def _age(test: OfAge, facts: Facts, today: date) -> Finding:
-    if not facts.birth:
+    if not facts.births:
         return Finding("unknown", f"{test.text} required; no birth date on file", (), "Record the birth date")
     try:
-        first, last = (date.fromordinal(_EPOCH + us // DAY) for us in _days(facts.birth))
+        born = [date.fromordinal(_EPOCH + us // DAY) for birth in facts.births for us in _days(birth)]
     except ValueError:
         return Finding("unknown", f"{test.text} required; the birth date cannot be read", (), "Correct the birth date")
-    have = Span(Decimal(_elapsed(last, today, test.unit)), Decimal(_elapsed(first, today, test.unit)))
-    text, evidence = f"Born {facts.birth}; {test.text} required", (facts.patient.reference,)
+    have = Span(Decimal(_elapsed(max(born), today, test.unit)), Decimal(_elapsed(min(born), today, test.unit)))
+    text, evidence = f"Born {' or '.join(facts.births)}; {test.text} required", facts.patients
     match compare(have, test.span):
         case "inside":
             return Finding("met", text, evidence)
         case "outside":
             return Finding("not-met", text, evidence)
-    return Finding("unknown", text, evidence, "Record the full birth date")
+    action = "Record the full birth date" if len(facts.births) == 1 else "Settle which birth date is right"
+    return Finding("unknown", text, evidence, action)
 
 
 def _days(birth: str) -> tuple[int, int]:
@@ -150,11 +151,11 @@ def _sex(test: OfSex, facts: Facts) -> Finding:
     if facts.sex not in ("male", "female"):
         return Finding("unknown", f"{test.text} required; it is not recorded as male or female", (), "Record the sex")
     outcome: Outcome = "met" if facts.sex == test.sex else "not-met"
-    return Finding(outcome, f"{facts.sex.capitalize()}; {test.text} required", (facts.patient.reference,))
+    return Finding(outcome, f"{facts.sex.capitalize()}; {test.text} required", facts.patients)
 
 
 def _place(test: InPlace, facts: Facts) -> Finding:
-    evidence = (facts.patient.reference,)
+    evidence = facts.patients
     if facts.places & test.places:
         return Finding("met", f"{test.text}: {', '.join(sorted(facts.places & test.places))}", evidence)
     parts = any("-" in place for place in test.places)
@@ -201,7 +202,7 @@ _ACTIONS = {
 def _result(test: HasResult, facts: Facts, terminology: Terminology) -> Finding:
     if test.not_for and facts.sex == test.not_for:
         text = f"{test.text} does not apply to a {facts.sex} patient"
-        return Finding("not-met", text, (facts.patient.reference,), applies=False)
+        return Finding("not-met", text, facts.patients, applies=False)
     action = next((_ACTIONS[code] for code in test.codes if code in _ACTIONS), f"Order or record {test.name}")
     found = [facts.results[code] for code in test.codes if code in facts.results]
     if not found:

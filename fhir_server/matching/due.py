@@ -19,13 +19,13 @@ SETTLING = 30_000_000  # µs after which rows have the rules that an edge of tim
 def due(person: Person, timed: Iterable[Leaf], now: int) -> set[int]:
     """The next times (µs) after `now` at which the person is to be judged again; none if time changes nothing."""
     times = {person.permission.edge, person.permission.edge + SETTLING} if person.permission.edge < FOREVER else set()
-    if person.facts is not None:
-        today = date.fromordinal(_EPOCH + now // DAY)
-        timed = tuple(timed)
-        days = [day for leaf in timed for day in flips(leaf, person.facts) if day > today]
+    today = date.fromordinal(_EPOCH + now // DAY)
+    timed = tuple(timed)
+    days = [day for facts in person.known.values() for leaf in timed for day in flips(leaf, facts) if day > today]
+    if person.known:
         days += [today + timedelta(1) for leaf in timed if isinstance(leaf.test, Holds)]
-        if days:
-            times.add((min(days).toordinal() - _EPOCH) * DAY)
+    if days:
+        times.add((min(days).toordinal() - _EPOCH) * DAY)
     return times
 
 
@@ -36,8 +36,9 @@ def time_bound(studies: Iterable[Study]) -> tuple[Leaf, ...]:
 
 def flips(leaf: Leaf, facts: Facts) -> Iterator[date]:
     """The days on which a criterion may come out otherwise than on the day before."""
-    if isinstance(leaf.test, OfAge) and facts.birth:
-        yield from _birthdays(leaf.test, facts.birth)
+    if isinstance(leaf.test, OfAge):
+        for birth in facts.births:
+            yield from _birthdays(leaf.test, birth)
     if isinstance(leaf.test, HadTherapy) and leaf.test.washout:
         for therapy in facts.therapies:
             yield from _ends(therapy.last, leaf.test.washout)

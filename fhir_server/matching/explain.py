@@ -12,24 +12,8 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import instant
 from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.evaluate import Judged, Result
-from fhir_server.matching.facts import SPREAD, STAGES, VARIANT
 from fhir_server.matching.finding import Outcome
-from fhir_server.matching.kinds import (
-    HadTherapy,
-    HasDiagnosis,
-    HasMetastasis,
-    HasResult,
-    HasSpecimen,
-    HasVariant,
-    Holds,
-    InPlace,
-    OfAge,
-    OfSex,
-    OfStage,
-    Test,
-)
-from fhir_server.matching.values import LOINC
-from fhir_server.terminology.codes import Concept
+from fhir_server.matching.missing import ways
 
 DEVICE_ID = "trial-matcher"
 DEVICE: Resource = {
@@ -44,18 +28,16 @@ PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type
 
 
 def guidance(id: str, study: Study, patient: str, outcome: Outcome, results: Iterable[Result], now: int) -> Resource:
-    """Every criterion of every arm with outcome, words, evidence and, where more data could decide, the action."""
+    """Every criterion of every arm with outcome, words, evidence and, where more data could decide, the action; for an
+    unknown the least data that could make it a match (missing.py)."""
     results = tuple(results)
     criteria = [_criterion(judged, result, len(results) > 1) for result in results for judged in result.criteria]
     body = _frame(id, study.id, patient, "data-required" if outcome == "unknown" else "success", now)
     overall = {"name": "overall", "valueCode": OVERALL[outcome]}
     body["contained"] = [{"resourceType": "Parameters", "id": "why", "parameter": [overall, *criteria]}]
     body["outputParameters"] = {"reference": "#why"}
-    undecided = [judged for r in results if r.outcome == "unknown" for judged in r.criteria if judged.open]
-    wanted = [judged.node.test for judged in undecided if isinstance(judged.node, Leaf)]
-    needs = [need for need in map(_requirement, wanted) if need]
-    if outcome == "unknown" and needs:
-        body["dataRequirement"] = [need for i, need in enumerate(needs) if need not in needs[:i]]
+    if outcome == "unknown" and (found := ways(results)) and found[0].requirements:
+        body["dataRequirement"] = found[0].requirements
     return body
 
 
@@ -90,39 +72,6 @@ def _criterion(judged: Judged, result: Result, several: bool) -> Resource:
     if several:
         parts.append({"name": "arm", "valueString": result.arm or result.groups[0].split("/")[1]})
     return {"name": "criterion", "part": parts}
-
-
-def _requirement(test: Test) -> Resource | None:
-    """The data that would settle a test. https://hl7.org/fhir/R4/metadatatypes.html#DataRequirement"""
-    match test:
-        case HasDiagnosis():
-            return _filtered("Condition", "code", test.concepts)
-        case OfAge():
-            return {"type": "Patient", "mustSupport": ["birthDate"]}
-        case OfSex():
-            return {"type": "Patient", "mustSupport": ["gender"]}
-        case InPlace():
-            return {"type": "Patient", "mustSupport": ["address"]}
-        case Holds():
-            return {"type": "Patient"}
-        case OfStage():
-            return _filtered("Observation", "code", STAGES)
-        case HasMetastasis():
-            return _filtered("Observation", "code", SPREAD)
-        case HasSpecimen():
-            return _filtered("Specimen", "type", test.concepts)
-        case HasVariant():
-            return _filtered("Observation", "code", (Concept(LOINC, VARIANT),))
-        case HasResult():
-            return _filtered("Observation", "code", test.codes)
-        case HadTherapy():
-            return _filtered("MedicationStatement", "medication", test.concepts)
-    return None
-
-
-def _filtered(type: str, path: str, concepts: Iterable[Concept]) -> Resource:
-    codes = [{"system": system, "code": code} if system else {"code": code} for system, code in concepts]
-    return {"type": type, "codeFilter": [{"path": path, "code": codes}]}
 
 
 def provenance(id: str, targets: Iterable[str], sources: Iterable[str], consents: Iterable[str], now: int) -> Resource:

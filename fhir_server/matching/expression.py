@@ -68,9 +68,10 @@ def subject(patient: Resource) -> Resource:
 
 
 def holds(test: Holds, facts: Facts, today: date) -> Finding:
-    """Met if the expression is true, not met if it is false; where the birth date is partial, at both its ends."""
-    evidence = (facts.patient.reference,)
-    answers = {_answer(test.expression, given, today) for given in _whole(facts.subject)}
+    """Met if the expression is true of each Patient that the person is, not met if it is false of each; where the birth
+    date is partial, at both its ends."""
+    evidence = facts.patients
+    answers = {_answer(test.expression, given, today) for one in facts.subjects for given in _whole(one)}
     if answers == {True}:
         return Finding("met", f"{test.text}: true", evidence)
     if answers == {False}:

@@ -129,12 +129,15 @@ class Sample(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that the matcher knows of a patient. `results` holds the newest of each code."""
+    """All that the matcher knows of a person. `results` holds the newest of each code.
 
-    id: str
-    patient: Source
-    birth: str | None
-    deceased: bool
+    Patients that are joined may say different things of one person: then there are several `births`, and a `sex` that
+    is neither male nor female."""
+
+    id: str  # of the Patient that leads
+    patients: tuple[str, ...]  # versioned references to those whose own elements are used
+    births: tuple[str, ...] = ()
+    deceased: bool = False
     sex: str = ""
     places: frozenset[str] = frozenset()
     diagnoses: tuple[Diagnosis, ...] = ()
@@ -144,4 +147,4 @@ class Facts(NamedTuple):
     stages: tuple[Staged, ...] = ()
     therapies: tuple[Therapy, ...] = ()
     samples: tuple[Sample, ...] = ()
-    subject: Mapping[str, Any] = MappingProxyType({})  # what expressions see of the Patient
+    subjects: tuple[Mapping[str, Any], ...] = ()  # what expressions see of each Patient

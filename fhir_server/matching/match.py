@@ -1,17 +1,17 @@
 """Match patients with studies and write the candidates that follow. See docs/matching.md."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.outcome import refuse
 from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.judge import Case, Scope, judge
-from fhir_server.matching.records import Versioned, by_id, by_ids, patients
+from fhir_server.matching.records import by_id, by_ids, patients
 from fhir_server.matching.settle import settle
 from fhir_server.matching.studies import read_studies
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
-from fhir_server.store.seam import Conflict
 
 ATTEMPTS = 5
 
@@ -21,8 +21,8 @@ class MatchSummary:
     """What a run did. The counts of candidates are those that stand after it, new or not."""
 
     studies: int = 0  # open for matching
-    patients: int = 0
-    permitted: int = 0  # patients who are alive and whose consent permits matching
+    patients: int = 0  # people: Patients joined by `link` are one
+    permitted: int = 0  # who are alive and whose consent permits matching
     pairs: int = 0  # evaluated
     candidates: int = 0
     potential: int = 0
@@ -51,8 +51,8 @@ async def match(server: Server, study_id: str | None = None, patient_id: str | N
     scope = Scope({study.id: study for study in studies}, study_id is None, asked(studies))
     async for batch in patients(server, by_id((patient_id,)) if patient_id else EVERYTHING):
         cases = await judge(server, scope, [(decode(row.body), row.version) for row in batch])
-        for case in cases:
-            await finish(server, scope, case, summary)
+        here = {row.id for row in batch}  # of those joined only the one that leads brings the person along
+        await finish(server, scope, [case for case in cases if patient_id or case.patient in here], summary)
     if patient_id and not summary.patients:
         raise refuse(404, "not-found", f"There is no Patient/{patient_id}.")
     return summary
@@ -67,26 +67,21 @@ def _note(study: Study, summary: MatchSummary) -> None:
         summary.problems += [(study.id, text) for text in texts]
 
 
-async def finish(server: Server, scope: Scope, case: Case, summary: MatchSummary) -> None:
-    """Write a patient's case; if the record changed meanwhile, read and judge it again."""
-    summary.patients += 1
+async def finish(server: Server, scope: Scope, cases: Iterable[Case], summary: MatchSummary) -> None:
+    """Write some people's cases; whose record changed meanwhile is read and judged again."""
+    cases = list(cases)
+    summary.patients += len(cases)
     for _ in range(ATTEMPTS):
-        try:
-            written, removed = await settle(server, case)
-        except Conflict:
-            again = await _again(server, scope, case.patient)
-            if again is None:
-                return
-            case = again
-            continue
-        _count(summary, case, written, removed)
-        return
-    summary.unfinished += 1
-
-
-async def _again(server: Server, scope: Scope, patient: str) -> Case | None:
-    people: list[Versioned] = list((await by_ids(server, "Patient", (patient,))).values())
-    return (await judge(server, scope, people))[0] if people else None
+        again = []
+        for case, written, removed in await settle(server, cases):
+            if written is None:
+                again.append(case.patient)
+            else:
+                _count(summary, case, written, removed)
+        if not again:
+            return
+        cases = await judge(server, scope, (await by_ids(server, "Patient", again)).values())
+    summary.unfinished += len(cases)
 
 
 def _count(summary: MatchSummary, case: Case, written: int, removed: int) -> None:

@@ -63,7 +63,7 @@ def projection(leaf: Leaf, facts: Facts) -> Hashable:
         case OfStage():
             return tuple((one.stage, _of(one.source, dated)) for one in (facts.stages if dated else facts.stages[-1:]))
         case OfAge():
-            return facts.birth
+            return facts.births
         case OfSex():
             return facts.sex
         case InPlace():
@@ -83,7 +83,7 @@ def projection(leaf: Leaf, facts: Facts) -> Hashable:
         case HasSpecimen():
             return frozenset((one.concepts, one.available) for one in facts.samples)
         case Holds():
-            return codec.encode(facts.subject)
+            return codec.encode(list(facts.subjects))
         case Unjudged():
             return None
 

@@ -53,8 +53,11 @@ Record = Iterable[tuple[Resource, int]]  # resources with the number of their ve
 Lookup = Callable[[str], Resource | None]  # a Medication by its reference
 
 
-def facts_of(patient: Resource, version: int, record: Record, genes: Genes, lookup: Lookup) -> Facts:
-    """The facts of one patient. `record` holds the resources whose subject the patient is, in any order."""
+def facts_of(
+    patient: Resource, version: int, record: Record, genes: Genes, lookup: Lookup, others: Record = ()
+) -> Facts:
+    """The facts of one person. `record` holds the resources whose subject the patient is, or one of the `others`:
+    Patients that are the same person, in the order in which they count."""
     diagnoses: list[Diagnosis] = []
     variants: list[Found] = []
     regions: list[Region] = []
@@ -86,13 +89,14 @@ def facts_of(patient: Resource, version: int, record: Record, genes: Genes, look
                 therapies += _procedure(resource, number)
             case "Specimen":
                 samples += _sample(resource, number)
+    people = [(patient, version), *others]
     return Facts(
         id=patient["id"],
-        patient=source_of(patient, version, ""),
-        birth=patient.get("birthDate"),
-        deceased=patient.get("deceasedBoolean") is True or "deceasedDateTime" in patient,
-        sex=_sex(patient),
-        places=frozenset(_places(patient)),
+        patients=tuple(source_of(one, number, "").reference for one, number in people),
+        births=_births([one["birthDate"] for one, _ in people if "birthDate" in one]),
+        deceased=any(one.get("deceasedBoolean") is True or "deceasedDateTime" in one for one, _ in people),
+        sex=_one_sex({sex for one, _ in people if (sex := _sex(one))}),
+        places=frozenset(place for one, _ in people for place in _places(one)),
         diagnoses=tuple(diagnoses),
         variants=tuple(variants),
         regions=tuple(regions),
@@ -100,7 +104,7 @@ def facts_of(patient: Resource, version: int, record: Record, genes: Genes, look
         stages=tuple(sorted(stages, key=lambda one: _when(one.source.date))),
         therapies=tuple(therapies),
         samples=tuple(samples),
-        subject=subject(patient),
+        subjects=tuple(subject(one) for one, _ in people),
     )
 
 
@@ -121,6 +125,18 @@ def _sex(patient: Resource) -> str:
     """At birth, where that is recorded; else the administrative one."""
     birth = {e.get("valueCode") for e in patient.get("extension", ()) if e.get("url") == BIRTH_SEX}
     return "male" if "M" in birth else "female" if "F" in birth else str(patient.get("gender", ""))
+
+
+def _births(said: list[str]) -> tuple[str, ...]:
+    """The birth dates that joined Patients tell, but for those that another says more exactly."""
+    told = dict.fromkeys(said)
+    return tuple(one for one in told if not any(other != one and other.startswith(one) for other in told))
+
+
+def _one_sex(said: set[str]) -> str:
+    """The sex that joined Patients are of; both, if they say different things."""
+    plain = said & {"male", "female"} or said
+    return " and ".join(sorted(plain, reverse=True))
 
 
 def _places(patient: Resource) -> Iterable[str]:

@@ -8,14 +8,14 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.references import parse
 from fhir_server.matching.facts import ECOG, LINES, MSI, PREGNANCY, REGION, SPREAD, STAGES, TMB, VARIANT
-from fhir_server.matching.permission import seen
 from fhir_server.matching.values import LOINC
 from fhir_server.search.predicate import EVERYTHING, ID, And, Is, Not, Or, Param, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 from fhir_server.terminology.codes import Concept
 
-BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
+BATCH = 25  # patients whose records are read at once; SQLite tests every row against each of them
+PEOPLE = 100  # patients who are judged together, and whose records are in memory at a time
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
 PATIENT = {
@@ -38,6 +38,7 @@ _CLINICAL = (
     "Procedure",
     "Specimen",
 )
+FACTUAL = ("Patient", "Observation", *_CLINICAL)  # what facts are made of
 _CODE = Param("code", "token")
 # Observations that any study may ask about; older ones say in words only what they are.
 _ALWAYS = (
@@ -50,7 +51,7 @@ async def patients(server: Server, where: Predicate = EVERYTHING) -> AsyncIterat
     batch: list[Stored] = []
     async for row in server.store.scan(Query(("Patient",), where)):
         batch.append(row)
-        if len(batch) == BATCH:
+        if len(batch) == PEOPLE:
             yield batch
             batch = []
     if batch:
@@ -67,12 +68,11 @@ async def of_patients(
     path = PATIENT[types[0]]
     wanted = tuple(map(partial(of_patient, types[0]), ids))
     grouped: Grouped = {}
-    if not wanted:
-        return grouped
-    async for row in server.store.scan(Query(types, And((Or(wanted), where)))):
-        resource = codec.decode(row.body)
-        target = parse(resource.get(path, {}).get("reference", ""), server.settings.base)
-        grouped.setdefault(target.id, []).append((resource, row.version))
+    for start in range(0, len(wanted), BATCH):
+        async for row in server.store.scan(Query(types, And((Or(wanted[start : start + BATCH]), where)))):
+            resource = codec.decode(row.body)
+            target = parse(resource.get(path, {}).get("reference", ""), server.settings.base)
+            grouped.setdefault(target.id, []).append((resource, row.version))
     return grouped
 
 
@@ -81,11 +81,10 @@ def of_patient(type: str, id: str) -> Predicate:
     return Is(Param(PATIENT[type], "reference"), (("type", "=", "Patient"), ("id", "=", id)))
 
 
-async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept]) -> Grouped:
-    """Everything that facts are made of, by patient, as far as consent permits the matcher to see it; `asked`: the
-    codes of Observations that studies ask about."""
+async def records(server: Server, ids: Iterable[str], asked: Iterable[Concept], permitted: Predicate) -> Grouped:
+    """Everything that facts are made of, by patient, as far as it is `permitted`; `asked`: the codes of Observations
+    that studies ask about."""
     ids = tuple(ids)
-    permitted = await seen(server)
     found = await of_patients(server, _CLINICAL, ids, permitted)
     wanted = tuple(dict.fromkeys((system, code) for system, code in (*_ALWAYS, *asked)))
     observed = Or((Is(_CODE, (("system,code", "in", wanted),)), Not(Is(_CODE))))
@@ -108,12 +107,12 @@ async def medications(server: Server, found: Grouped) -> Mapping[str, Resource]:
     return {reference: rows[id][0] for reference, id in by_reference.items() if id in rows}
 
 
-async def by_ids(server: Server, type: str, ids: Iterable[str]) -> dict[str, Versioned]:
-    """The current resources of a type with these ids."""
+async def by_ids(server: Server, type: str, ids: Iterable[str], where: Predicate = EVERYTHING) -> dict[str, Versioned]:
+    """The current resources of a type with these ids, of those that match."""
     wanted = tuple(dict.fromkeys(ids))
     found: dict[str, Versioned] = {}
     for start in range(0, len(wanted), BATCH):
-        async for row in server.store.scan(Query((type,), by_id(wanted[start : start + BATCH]))):
+        async for row in server.store.scan(Query((type,), And((by_id(wanted[start : start + BATCH]), where)))):
             found[row.id] = codec.decode(row.body), row.version
     return found
 

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fhir_server.access import Caller, permitted, restrict
-from fhir_server.access.asking import OF_ROLE
-from fhir_server.access.consent import Request, decide, voters
+from fhir_server.access.asking import requests_of
+from fhir_server.access.consent import Request, decide
 from fhir_server.access.facts import Facts
+from fhir_server.access.provisions import voters
 from fhir_server.access.statements import person_of, statement_of
+from fhir_server.audit.event import count_of, grant_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import bounds
@@ -55,7 +57,7 @@ async def accesses(server: Server, caller: Caller, ask: Ask, given: Inputs) -> A
     while query is not None and len(told) < most:
         page = await server.store.search(query)
         for event in map(codec.decode, (one.body for one in page.rows)):
-            if given.get("own") or _user(event) != f"Patient/{ask.id}":
+            if given.get("own") or grant_of(event).user != f"Patient/{ask.id}":
                 told.append({"name": "access", "part": list(_told(server, event, patient, past))})
         query = query._replace(after=page.next) if page.next is not None else None
     body = {"resourceType": "Parameters", **({"parameter": told[:most]} if told else {})}
@@ -81,34 +83,39 @@ async def _past(server: Server, patient: str) -> list[Past]:
 
 
 def _told(server: Server, event: Resource, patient: Resource, past: Sequence[Past]) -> Iterator[Resource]:
-    client = event["agent"][0]
-    role = (client.get("role") or [{}])[0].get("text", "")
-    user = _user(event)
-    purposes = [c["code"] for one in event.get("purposeOfEvent", ()) for c in one.get("coding", ())]
+    who = grant_of(event)
     yield {"name": "period", "valuePeriod": event.get("period", {"start": event["recorded"]})}
-    yield {"name": "count", "valueInteger": event["extension"][0]["valueInteger"]}
-    yield {"name": "client", "valueString": client["who"].get("identifier", {}).get("value", "unknown")}
-    if role:
-        yield {"name": "role", "valueString": role}
-    if user:
-        yield {"name": "user", "valueReference": {"reference": user}}
-    for code in purposes:
+    yield {"name": "count", "valueInteger": count_of(event)}
+    yield {"name": "client", "valueString": who.client or "unknown"}
+    if who.role:
+        yield {"name": "role", "valueString": who.role}
+    if who.user:
+        yield {"name": "user", "valueReference": {"reference": who.user}}
+    for actor in who.actors:
+        yield {"name": "recipient", "valueReference": {"reference": actor}}
+    if who.study:
+        yield {"name": "study", "valueReference": {"reference": f"ResearchStudy/{who.study}"}}
+    for code in who.purposes:
         yield {"name": "purpose", "valueCode": code}
-    yield {"name": "interaction", "valueCode": event["subtype"][-1]["code"]}
-    yield {"name": "permitted", "valueBoolean": event["outcome"] == "0"}
+    kind = event["subtype"][-1] if "subtype" in event else event["type"]
+    yield {"name": "interaction", "valueCode": kind.get("code", "unknown")}
+    yield {"name": "permitted", "valueBoolean": event.get("outcome", "0") == "0"}
     if "outcomeDesc" in event:
         yield {"name": "remark", "valueString": event["outcomeDesc"]}
     for entity in event.get("entity", ()):
-        if "reference" in entity.get("what", {}) and entity["what"]["reference"] != f"Patient/{patient['id']}":
-            yield {"name": "resource", "valueReference": {"reference": entity["what"]["reference"]}}
-    if event["outcome"] == "0" and (role in OF_ROLE or purposes or user.startswith("Practitioner")):
-        asked = purposes or [OF_ROLE.get(role, "TREAT")]
-        for reference in _consents(server, asked, patient, past, bounds(event["recorded"])[0]):
+        named = entity.get("what", {}).get("reference", "")
+        if entity.get("role", {}).get("code") == "4" and named not in ("", f"Patient/{patient['id']}"):
+            yield {"name": "resource", "valueReference": {"reference": named}}
+    if event.get("outcome", "0") == "0":
+        requests = requests_of(who, frozenset(who.actors), server.consents.treatment) or ()
+        for reference in _consents(server, requests, patient, past, bounds(event["recorded"])[0]):
             yield {"name": "consent", "valueReference": {"reference": reference}}
 
 
-def _consents(server: Server, purposes: list[str], patient: Resource, past: Sequence[Past], at: int) -> list[str]:
-    """Versioned references to the Consents that permitted the purposes then."""
+def _consents(
+    server: Server, requests: Sequence[Request], patient: Resource, past: Sequence[Past], at: int
+) -> list[str]:
+    """Versioned references to the Consents that permitted the requests then."""
     current: dict[str, Past] = {}
     for one in sorted((one for one in past if one.since <= at), key=lambda one: (one.since, one.version)):
         current[one.consent["id"]] = one
@@ -117,13 +124,8 @@ def _consents(server: Server, purposes: list[str], patient: Resource, past: Sequ
     rule = voters(statements, person, Facts(patient, server.terminology), at)
     found = {
         f"{by.consent}/_history/{current[by.consent.partition('/')[2]].version}"
-        for purpose in purposes
-        for by in decide(rule, Request(purpose, actions=frozenset({"access", "use", "disclose"}), study="-")).by
+        for request in requests
+        for by in decide(rule, request).by
         if by.vote == "permit"
     }
     return sorted(found)
-
-
-def _user(event: Resource) -> str:
-    """The person who was signed in; "" for a program."""
-    return next((str(one["who"].get("reference", "")) for one in event["agent"][1:] if one.get("requestor")), "")

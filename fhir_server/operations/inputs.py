@@ -8,6 +8,7 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Ask
 
 Inputs = Mapping[str, Any]
+Span = tuple[int | None, int | None]  # [low, high) in microseconds since 1970, None where open
 COMPLEX = ("resource", "Meta", "object", "part")  # kinds that no query string can carry
 
 
@@ -110,6 +111,29 @@ def _date(name: str, value: Any, at: str) -> tuple[int, int]:
         ) from None
 
 
+_BOUNDS: Mapping[str, Callable[[int, int], Span]] = {
+    "eq": lambda low, high: (low, high),
+    "ge": lambda low, high: (low, None),
+    "gt": lambda low, high: (high, None),
+    "sa": lambda low, high: (high, None),
+    "le": lambda low, high: (None, high),
+    "lt": lambda low, high: (None, low),
+    "eb": lambda low, high: (None, low),
+}
+
+
+def _period(name: str, value: Any, at: str) -> Span:
+    """A Period, or a date with a prefix as searches have it."""
+    if isinstance(value, dict):
+        start, end = (_date(name, value[key], at) if key in value else None for key in ("start", "end"))
+        if start is None and end is None:
+            raise refuse(400, "value", f"{name} needs a start or an end.", at)
+        return start[0] if start else None, end[1] if end else None
+    text = _text(name, value, at).strip()
+    prefix = text[:2] if text[:2] in _BOUNDS else ""
+    return _BOUNDS[prefix or "eq"](*_date(name, text.removeprefix(prefix), at))
+
+
 def _codes(name: str, value: Any, at: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in _text(name, value, at).split(",") if part))
 
@@ -130,7 +154,7 @@ def _reference(name: str, value: Any, at: str) -> str:
     return _text(name, value.get("reference") if isinstance(value, dict) else value, at)
 
 
-# What a parameter may be; a date becomes the range [low, high) in microseconds that it covers.
+# What a parameter may be; a date becomes the range [low, high) in microseconds that it covers, a period a Span.
 KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "string": _text,
     "boolean": _boolean,
@@ -143,4 +167,5 @@ KINDS: Mapping[str, Callable[[str, Any, str], Any]] = {
     "object": _object,
     "offset": _offset,
     "part": _parts,
+    "period": _period,
 }

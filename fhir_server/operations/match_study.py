@@ -4,6 +4,7 @@ Name and inputs are those of CodeX's Integrated Trial Matching: https://github.c
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from fhir_server.access import Caller, restrict
@@ -12,17 +13,18 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import Issue, refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import require
+from fhir_server.matching.evaluate import Memo
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
 from fhir_server.matching.people import deceased
-from fhir_server.matching.permission import consented
+from fhir_server.matching.permission import Permission, brought
 from fhir_server.matching.reading import facts_of
-from fhir_server.matching.score import matched
+from fhir_server.matching.score import matched, scored
 from fhir_server.matching.sites import Distances, distances
 from fhir_server.matching.studies import read_studies
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.match_trials import RECRUITING
-from fhir_server.operations.matches import Found, answered, paged, statuses
+from fhir_server.operations.matches import Ranked, answered, paged, statuses
 from fhir_server.server import Server
 
 RECORD = "trialMatchClinicalData"
@@ -43,7 +45,7 @@ async def match_study(server: Server, caller: Caller, ask: Ask, given: Inputs) -
     """A searchset of ResearchStudy, best first, without pages. Raises FhirError 400, 403 or 422."""
     require(caller, "ResearchStudy", "s")
     outcomes = statuses(given)
-    facts, issues = _facts(server, given)
+    facts, permission, issues = _facts(server, given)
     near = await _near(server, given)
     issues += near.issues if near else []
     recruiting = given.get("recruitmentStatus", ("active",))
@@ -52,13 +54,18 @@ async def match_study(server: Server, caller: Caller, ask: Ask, given: Inputs) -
         studies = await read_studies(server, restrict(RECRUITING, caller, ("ResearchStudy",)))
     now = server.clock()
     found = []
+    memo: Memo = {}
     for study, stored in studies:
         body = codec.decode(stored.body)
         if not study.open or not _of_phase(body, given.get("phase", (ANY,))) or (near and not near.reaches(body)):
             continue
+        if permission is not None and not permission.of_study(study.id):
+            continue
         assert facts is not None
-        match = matched(study, facts, server.terminology, given["date"][0] if "date" in given else now)
-        found += [Found(stored, match)] if match.outcome in outcomes else []
+        pair = study, facts, server.terminology, given["date"][0] if "date" in given else now, memo
+        outcome, score = scored(*pair)
+        if outcome in outcomes:
+            found.append(Ranked(stored, score, partial(matched, *pair)))
     count = min(given.get("_count", server.settings.max_page_size), server.settings.max_page_size)
     page = paged(found, None, count)._replace(next=None)
     return answered(server, caller, ask, "ResearchStudy/$match", (), page, (), issues)
@@ -71,8 +78,9 @@ class _Entry(NamedTuple):
     names: tuple[str, ...]
 
 
-def _facts(server: Server, given: Inputs) -> tuple[Facts | None, list[Issue]]:
-    """The facts of the record that was brought; none if its own Consents or a death forbid to match."""
+def _facts(server: Server, given: Inputs) -> tuple[Facts | None, Permission | None, list[Issue]]:
+    """The facts of the record that was brought, and what Consents in it permit (None: it holds none); no facts if these
+    or a death forbid to match."""
     given_bundle: Resource = given.get(RECORD, {})
     if given_bundle.get("resourceType") != "Bundle":
         raise refuse(400, "required", f"$match needs {RECORD}: a Bundle of one patient's record.", RECORD)
@@ -84,14 +92,15 @@ def _facts(server: Server, given: Inputs) -> tuple[Facts | None, list[Issue]]:
         raise refuse(422, "invariant", text, f"{RECORD}.entry")
     patient = people[0].resource
     consents = [entry.resource for entry in entries if entry.resource["resourceType"] == "Consent"]
-    if consents and not consented(server, patient, consents, server.clock()).permit:
+    permission = brought(server, patient, consents, server.clock()) if consents else None
+    if permission and not (permission.general or any(map(permission.of_study, permission.named))):
         text = "The Consents of this record do not permit matching with trials (purpose CLINTRCH)."
-        return None, [Issue("suppressed", text, severity="information")]
+        return None, None, [Issue("suppressed", text, severity="information")]
     if deceased(patient):
-        return None, [Issue("informational", "The patient is recorded as deceased.", severity="information")]
+        return None, None, [Issue("informational", "The patient is recorded as deceased.", severity="information")]
     others = [(_of(people[0], entry).resource, 0) for entry in entries if entry.resource is not patient]
     known: Mapping[str, Resource] = {name: entry.resource for entry in entries for name in entry.names}
-    return facts_of(patient, 0, others, genes_of(server.terminology), known.get), []
+    return facts_of(patient, 0, others, genes_of(server.terminology), known.get), permission, []
 
 
 def _of(patient: _Entry, entry: _Entry) -> _Entry:

@@ -5,9 +5,10 @@ reads it: only under the patient's consent to clinical trial research, whoever a
 https://hl7.org/fhir/R4/guidanceresponse.html
 """
 
-from typing import Any
+from functools import partial
 
-from fhir_server.access import Caller, restrict
+from fhir_server.access import READ, Caller, permitted, restrict
+from fhir_server.access.asking import released_to
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import Issue
 from fhir_server.interactions.ask import Answer, Ask
@@ -15,13 +16,14 @@ from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import not_found
 from fhir_server.matching.criteria import Study, asked
-from fhir_server.matching.evaluate import Memo, fails
-from fhir_server.matching.people import Person, deceased, look
-from fhir_server.matching.score import matched
+from fhir_server.matching.evaluate import Memo
+from fhir_server.matching.people import Person, look
+from fhir_server.matching.records import FACTUAL
+from fhir_server.matching.score import matched, scored
 from fhir_server.matching.studies import Registered, read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs, inputs
-from fhir_server.operations.matches import COMMON, Found, Page, answered, enrolled, identified, paged, said, statuses
+from fhir_server.operations.matches import COMMON, Page, Ranked, answered, enrolled, identified, paged, said, statuses
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, Is, Predicate
 from fhir_server.server import Server
@@ -48,21 +50,25 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     when = given["date"][0] if "date" in given else now
     patient = codec.decode(row.body)
     codes = asked(registered.study for registered in studies)
-    (person,) = await look(server, [(patient, row.version)], codes, now)
-    if person.facts is None:
-        issues = [Issue("suppressed", why_not(person, patient), severity="information")]
+    named = {registered.study.id for registered in studies}
+    readable = permitted(caller, FACTUAL, READ)
+    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable, released_to(caller))
+    if not person.known:
+        issues = [Issue("suppressed", why_not(person, ask.id), severity="information")]
         issues = issues if concerned(caller, ask.id) else []
         return answered(server, caller, ask, path, query, Page((), None, 0), (), issues)
     found = []
-    memo: Memo = {}
+    memos: dict[int, Memo] = {}  # by identity of the facts
     for study, stored in studies:
-        if not (study.open and person.may(study.id)):
+        facts = person.facts(study.id)
+        if not study.open or facts is None:
             continue
-        if "not-met" in outcomes or not fails(study, person.facts, server.terminology, when, memo):
-            match = matched(study, person.facts, server.terminology, when, memo)
-            found += [Found(stored, match)] if match.outcome in outcomes else []
+        pair = study, facts._replace(id=ask.id), server.terminology, when, memos.setdefault(id(facts), {})
+        outcome, score = scored(*pair)
+        if outcome in outcomes:
+            found.append(Ranked(stored, score, partial(matched, *pair)))
     page = paged(found, after, count)
-    subjects = await enrolled(server, caller, page.rows)
+    subjects = await enrolled(server, caller, page.rows, person.ids)
     return answered(server, caller, ask, path, query, page, subjects, issues)
 
 
@@ -96,14 +102,16 @@ def concerned(caller: Caller, patient: str) -> bool:
     return caller.free or user == f"Patient/{patient}" or user.startswith("RelatedPerson/")
 
 
-def why_not(person: Person, patient: dict[str, Any]) -> str:
+def why_not(person: Person, patient: str) -> str:
     """What keeps a person from being matched, and what would change it."""
-    if not person.permission.permit:
-        deciding = person.deciding()
+    if person.deceased:
+        return "The patient is recorded as deceased."
+    if not person.permission.general:
+        deciding = person.permission.deciding()
         by = f" by {', '.join(deciding)}" if deciding else ": no Consent permits it"
         return (
             f"Matching with trials is off{by}. To turn it on, store a Consent of scope 'research', status 'active', "
             "whose provision permits the purpose CLINTRCH (clinical trial research) of "
-            f"http://terminology.hl7.org/CodeSystem/v3-ActReason, or say so with Patient/{person.id}/$choose."
+            f"http://terminology.hl7.org/CodeSystem/v3-ActReason, or say so with Patient/{patient}/$choose."
         )
-    return "The patient is recorded as deceased." if deceased(patient) else "There is nothing to match."
+    return "There is nothing to match."

@@ -4,7 +4,7 @@ Nothing that is computed here is stored: a GuidanceResponse of the answer has no
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -36,15 +36,23 @@ COMMON = {"status": "codes*", "date": "date", "_count": "count", PARAMETER: "str
 
 
 class Found(NamedTuple):
-    """A match of an answer: the resource shown, as it is stored, and how it fits. No match: only that it is there."""
+    """A match of an answer: the resource shown, as it is stored, and how it fits."""
 
     stored: Stored
     match: Match
 
+
+class Ranked(NamedTuple):
+    """What may be shown, and its score; `explain` is called if it is."""
+
+    stored: Stored
+    score: float
+    explain: Callable[[], Match]
+
     @property
     def rank(self) -> tuple[float, str]:
         """Best first; those that fit alike by id, so that pages follow one another."""
-        return -self.match.score, self.stored.id
+        return -self.score, self.stored.id
 
 
 def statuses(given: Inputs) -> frozenset[Outcome]:
@@ -115,12 +123,12 @@ class Page(NamedTuple):
     total: int
 
 
-def paged(found: Iterable[Found], after: Position | None, count: int) -> Page:
+def paged(found: Iterable[Ranked], after: Position | None, count: int) -> Page:
     """The `count` matches that follow a position, best first."""
     ranked = sorted(found, key=lambda one: one.rank)
     rest = [one for one in ranked if one.rank > tuple(after)] if after is not None else ranked
-    rows = rest[:count]
-    return Page(rows, rows[-1].rank if len(rest) > count else None, len(ranked))
+    rows = [Found(one.stored, one.explain()) for one in rest[:count]]
+    return Page(rows, rest[count - 1].rank if len(rest) > count > 0 else None, len(ranked))
 
 
 def said(ask: Ask, takes: Iterable[str]) -> Pairs:
@@ -133,9 +141,9 @@ def said(ask: Ask, takes: Iterable[str]) -> Pairs:
     return tuple(pairs)
 
 
-async def enrolled(server: Server, caller: Caller, rows: Sequence[Found]) -> list[Stored]:
-    """The ResearchSubjects of these pairs that the caller may see."""
-    patients = dict.fromkeys(one.match.patient for one in rows)
+async def enrolled(server: Server, caller: Caller, rows: Sequence[Found], also: Iterable[str] = ()) -> list[Stored]:
+    """The ResearchSubjects of these pairs that the caller may see; `also`: Patients that are the same person."""
+    patients = dict.fromkeys([*(one.match.patient for one in rows), *also])
     studies = dict.fromkeys(one.match.study.id for one in rows)
     if not rows:
         return []

@@ -6,14 +6,14 @@ https://hl7.org/fhir/R4/researchstudy.html
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from fhir_server.access import READ, Caller, restrict
+from fhir_server.access import READ, Caller, permitted, restrict
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.visible import gone, not_found
 from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.people import look
-from fhir_server.matching.records import patients
+from fhir_server.matching.records import FACTUAL, patients
 from fhir_server.matching.score import Match, matched
 from fhir_server.matching.studies import read_studies
 from fhir_server.operations.match_trials import unmatchable
@@ -51,11 +51,14 @@ def _own(caller: Caller, study: str) -> bool:
 
 async def counted(server: Server, caller: Caller, study: Study, when: int) -> AsyncIterator[Counted]:
     """Everyone who is counted, judged at clinical time `when` (µs)."""
-    where = EVERYTHING if _own(caller, study.id) else restrict(EVERYTHING, caller, ("Patient",))
+    own = _own(caller, study.id)
+    where = EVERYTHING if own else restrict(EVERYTHING, caller, ("Patient",))
+    readable = EVERYTHING if own else permitted(caller, FACTUAL, READ)
     now, codes = server.clock(), asked([study])
     async for rows in patients(server, where):
         people = [(codec.decode(row.body), row.version) for row in rows]
         by_id = {patient["id"]: patient for patient, _ in people}
-        for person in await look(server, people, codes, now):
-            if person.facts is not None and person.may(study.id):
-                yield Counted(by_id[person.id], matched(study, person.facts, server.terminology, when))
+        for person in await look(server, people, codes, (study.id,), now, readable):
+            facts = person.facts(study.id)
+            if facts is not None and facts.id in by_id:  # each person once
+                yield Counted(by_id[facts.id], matched(study, facts, server.terminology, when))

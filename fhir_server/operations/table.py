@@ -19,6 +19,8 @@ from fhir_server.operations.choices import choices, choose
 from fhir_server.operations.closure import TAKES as CLOSURE
 from fhir_server.operations.closure import closure
 from fhir_server.operations.consent import EXPLAIN, PREVIEW, explain, preview
+from fhir_server.operations.convert_vcf import TAKES as CONVERT_VCF
+from fhir_server.operations.convert_vcf import convert_vcf
 from fhir_server.operations.diversity import TAKES as DIVERSITY
 from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
@@ -28,6 +30,7 @@ from fhir_server.operations.expand import expand_
 from fhir_server.operations.export import export
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
+from fhir_server.operations.genomics.table import FINDING
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.lastn import TAKES as LASTN
 from fhir_server.operations.lastn import lastn
@@ -42,6 +45,8 @@ from fhir_server.operations.match_study import match_study
 from fhir_server.operations.match_trials import TAKES as MATCH_TRIALS
 from fhir_server.operations.match_trials import match_trials
 from fhir_server.operations.meta import meta, meta_add, meta_delete
+from fhir_server.operations.missing_data import TAKES as MISSING
+from fhir_server.operations.missing_data import missing_data
 from fhir_server.operations.reindex import reindex
 from fhir_server.operations.subsumes import TAKES as SUBSUMES
 from fhir_server.operations.subsumes import subsumes
@@ -49,19 +54,23 @@ from fhir_server.operations.translate import TAKES as TRANSLATE
 from fhir_server.operations.translate import translate
 from fhir_server.operations.validate import TAKES as VALIDATE
 from fhir_server.operations.validate import validate
+from fhir_server.operations.viewdefinition_run import viewdefinition_run
 from fhir_server.server import Server
 
 Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
 R4 = "http://hl7.org/fhir/OperationDefinition/"
 OURS = "https://participation.example/fhir/OperationDefinition/"
+VIEWS = "http://sql-on-fhir.org/OperationDefinition/"
+GENOMICS = "http://hl7.org/fhir/uv/genomics-reporting/OperationDefinition/"
 BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
-PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/"}
+PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/", "view": "ViewDefinition/"}
 
 
 class Operation(NamedTuple):
     """A row: `types` is empty for all; `takes` maps parameters to their kinds (inputs.py), `needs` are rights on the
     type as letters of scopes; one that `affects` state is called by POST only. With `takes` None it reads what
-    it is given itself. `alias` is a second name in the CapabilityStatement, for clients that look for that one."""
+    it is given itself. `alias` is a second name in the CapabilityStatement, for clients that look for that one. What
+    stands `alone` is no entry of a Bundle: its answer is no resource."""
 
     name: str
     levels: tuple[str, ...]
@@ -73,6 +82,7 @@ class Operation(NamedTuple):
     affects: bool = False
     operator: bool = False
     alias: str = ""
+    alone: bool = False
 
 
 LABELS = {"meta": "Meta"}
@@ -96,6 +106,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "r",
         OURS + "ResearchStudy-match-patients",
     ),
+    Operation("missing-data", ("instance",), ("Patient",), missing_data, MISSING, "r", OURS + "missing-data"),
     Operation("attrition", ("instance",), ("ResearchStudy",), attrition, ATTRITION, "r", OURS + "attrition"),
     Operation("diversity", ("instance",), ("ResearchStudy",), diversity, DIVERSITY, "r", OURS + "diversity"),
     Operation("explain", ("type",), ("Consent",), explain, EXPLAIN, "r", OURS + "consent-explain"),
@@ -103,6 +114,16 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("choices", ("instance",), ("Patient",), choices, {}, "r", OURS + "choices"),
     Operation("choose", ("instance",), ("Patient",), choose, CHOOSE, "r", OURS + "choose", affects=True),
     Operation("accesses", ("instance",), ("Patient",), accesses, ACCESSES, "r", OURS + "accesses"),
+    Operation(
+        "convert-vcf",
+        ("instance",),
+        ("DocumentReference",),
+        convert_vcf,
+        CONVERT_VCF,
+        "r",
+        OURS + "convert-vcf",
+        affects=True,
+    ),
     Operation("validate", ("type", "instance"), (), validate, VALIDATE, "", R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, "r", R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),
@@ -111,6 +132,16 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("export", ("system",), (), export, None, "", BULK + "export"),
     Operation("export", ("type",), ("Patient",), export, None, "", BULK + "patient-export", alias="patient-export"),
     Operation("export", ("instance",), ("Group",), export, None, "", BULK + "group-export", alias="group-export"),
+    Operation(
+        "viewdefinition-run",
+        ("system", "view"),
+        (),
+        viewdefinition_run,
+        None,
+        "",
+        VIEWS + "$viewdefinition-run",
+        alone=True,
+    ),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
     Operation("lookup", ("type",), SYSTEM, lookup, LOOKUP, "r", R4 + "CodeSystem-lookup"),
     Operation("subsumes", BOTH, SYSTEM, subsumes, SUBSUMES, "r", R4 + "CodeSystem-subsumes"),
@@ -129,6 +160,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("expand", BOTH, SET, expand_, EXPAND, "r", R4 + "ValueSet-expand"),
     Operation("translate", BOTH, MAP, translate, TRANSLATE, "r", R4 + "ConceptMap-translate"),
     Operation("closure", ("system",), (), closure, CLOSURE, "", R4 + "ConceptMap-closure", affects=True),
+    *(
+        Operation(name, ("system", "type"), ("Observation", "Patient"), perform, takes, "s", GENOMICS + name)
+        for name, perform, takes in FINDING
+    ),
 )
 
 
@@ -171,7 +206,7 @@ def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, .
 def claims(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Claim, ...]:
     """The operations as the CapabilityStatement lists them."""
     return tuple(
-        Claim(name, operation.definition, operation.types, operation.levels)
+        Claim(name, operation.definition, operation.types, tuple(one for one in operation.levels if one != "view"))
         for operation in operations
         for name in (operation.name, operation.alias)
         if name

@@ -13,7 +13,8 @@ import msgspec
 from starlette.types import Scope
 
 from fhir_server.access.grant import Grant
-from fhir_server.audit.record import Access, access, parameter_names, patients_asked, patients_in
+from fhir_server.access.pseudonyms import Pseudonyms
+from fhir_server.audit.record import Access, access, pairs_in, parameter_names, patients_asked, patients_in
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.ask import Answer, Ask
@@ -56,12 +57,14 @@ async def accesses(server: Server, shapes: Shapes, scope: Scope, message: Messag
     about, base = scope.get("about", {}), server.settings.base
     type, id, compartment = about.get("type", ""), about.get("id", ""), about.get("compartment", "")
     query = ask.query if ask is not None and status < 400 else ()
-    patients = patients_asked(type, id, compartment, query)
+    said = pairs_in(ask.resource) if ask is not None and status < 400 and name[:1] == "$" else ()
+    patients = patients_asked(type, id, compartment, (*query, *said))
     if compartment:
         id = ""  # of the compartment, not of what is looked for
     if answer is not None:
         if answer.body:
             patients += patients_in(answer.body, base)
+        patients += answer.patients
         if answer.stored is not None:
             type, id = answer.stored.type, answer.stored.id
             if answer.stored.deleted:
@@ -71,12 +74,25 @@ async def accesses(server: Server, shapes: Shapes, scope: Scope, message: Messag
 
 
 def _access(
-    server: Server, scope: Scope, status: int, name: str, type: str, id: str, patients: Any, names: tuple[str, ...]
+    server: Server,
+    scope: Scope,
+    status: int,
+    name: str,
+    type: str,
+    id: str,
+    patients: list[str],
+    parameters: tuple[str, ...],
 ) -> Access:
     grant: Grant | None = scope.get("grant")
+    names: Pseudonyms | None = scope.get("names")
+    if names is not None:  # what reads as a pseudonym may be an id all the same: both are kept
+        patients += [original for one in patients if (original := names.original("Patient", one))]
+        id = names.original(type, id) or id if id else id
     client = scope.get("client")
     address = client[0] if client else ""
-    return access(server.clock(), scope.get("request_id", ""), address, grant, status, name, type, id, patients, names)
+    return access(
+        server.clock(), scope.get("request_id", ""), address, grant, status, name, type, id, patients, parameters
+    )
 
 
 async def _before(server: Server, type: str, id: str, version: int) -> list[str]:
@@ -118,7 +134,8 @@ async def _entry(
     status = int(response.status[:3]) if response.status[:3].isdecimal() else status
     query = ask.query if status < 400 else ()
     type, id = ask.type, "" if ask.compartment else ask.id
-    patients = patients_asked(ask.type, ask.id, ask.compartment, query)
+    said = pairs_in(ask.resource) if status < 400 and name[:1] == "$" else ()
+    patients = patients_asked(ask.type, ask.id, ask.compartment, (*query, *said))
     if place := _LOCATION.search(response.location):
         type, id = place[1], place[2]
         patients += [id] if type == "Patient" else []

@@ -18,6 +18,7 @@ from fhir_server.search.contained import entries as contained_entries
 from fhir_server.search.entries import Values, to_float, values
 from fhir_server.search.extras import EXTRAS, UNITS, texts
 from fhir_server.search.find import Find, evaluated, finder, keeps
+from fhir_server.search.genomic import entries as genomic_entries
 from fhir_server.search.predicate import Entry, Param
 from fhir_server.search.words import entry as words_entry
 from fhir_server.search.words import line
@@ -144,6 +145,8 @@ def _plan(type: str, definitions: Definitions, base: str) -> Action:
     context = values("reference", "Reference", None, base)
     if type == "Binary" and context is not None:
         root.at((Key("securityContext"),)).actions.append(_entries(SECURITY_CONTEXT, context))
+    if type == "Observation":
+        root.actions.append(_genomic)
     if type == "ResearchStudy" and context is not None:
         root.at((Key("enrollment"),)).actions.append(_entries(ENROLLMENT, context))
     if type == "Group" and context is not None:
@@ -223,6 +226,11 @@ def _lines(code: str, make: Values) -> Action:
             out.lines.append(line(code, text))
 
     return emit
+
+
+def _genomic(value: Any, out: Out) -> None:
+    """Alleles, places and names that the genomics operations search by."""
+    out.extend(genomic_entries(value))
 
 
 def _position(value: Any, out: Out) -> None:

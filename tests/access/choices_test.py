@@ -13,9 +13,10 @@ from fhir_server.access.choices import (
     choices_of,
     consent_of,
 )  # fmt: skip
-from fhir_server.access.consent import Request, decide, voters
+from fhir_server.access.consent import Request, decide
 from fhir_server.access.explain import samples
 from fhir_server.access.facts import broader_classes
+from fhir_server.access.provisions import voters
 from fhir_server.access.purposes import lineage
 from fhir_server.access.statements import person_of, statement_of
 from tests.access.statements_world import NOW, PATIENT, TERMS, at, permit, research

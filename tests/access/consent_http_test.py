@@ -90,7 +90,8 @@ def test_nobody_permitted_anything(house: House) -> None:
     assert researcher("GET", "Patient/p").status_code == 404
     assert researcher("GET", "Patient?_summary=count").json()["total"] == 0
     assert researcher.sees("ResearchStudy") == {"s1", "s2"}
-    for type in ("AuditEvent", "Task", "Consent", "Provenance"):
+    assert researcher.sees("Task") == set(), "only what tells them to stop"
+    for type in ("AuditEvent", "Consent", "Provenance"):
         assert researcher("GET", type).status_code == 403, "paperwork is no research data"
 
 

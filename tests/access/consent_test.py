@@ -39,6 +39,11 @@ from tests.access.statements_world import (
 OTHER = "https://example.org/other"
 BROAD = research(permit("HRESCH"))
 SECOND = research(permit("HRESCH"), "second", policy=OTHER)
+STUDY_S = {
+    "url": "http://hl7.org/fhir/StructureDefinition/consent-ResearchStudyContext",
+    "valueReference": {"reference": "ResearchStudy/s"},
+}
+FOR_S = {"extension": [STUDY_S]}
 GERMLINE = deny(securityLabel=[label("germline-genomic")])
 GUARDIAN = research(permit("HRESCH"), performer=[{"reference": "RelatedPerson/mother"}], dateTime="2020-01-01")
 BORN = {**PATIENT, "birthDate": "2008-05-01"}
@@ -97,6 +102,21 @@ CASES: list[tuple[str, list[Resource], Resource, Request, bool]] = [
      D3, asks("TREAT"), False),
     ("16 but in an emergency, where they named that", [privacy({"purpose": permit("ETREAT")["purpose"]}, **OPTOUT)],
      D3, asks("BTG"), True),
+    ("a permit for one study", [research(permit("HRESCH", **FOR_S))], D3, asks(study="s"), True),
+    ("is for no other", [research(permit("HRESCH", **FOR_S))], D3, asks(study="t"), False),
+    ("nor for none", [research(permit("HRESCH", **FOR_S))], D3, asks(study=""), False),
+    ("a denial of one study", [research(permit("HRESCH", nested=[deny(**FOR_S)]))], D3, asks(study="s"), False),
+    ("is of no other", [research(permit("HRESCH", nested=[deny(**FOR_S)]))], D3, asks(study="t"), True),
+    ("but of whose study is not known",
+     [research(permit("HRESCH", nested=[deny(**FOR_S)]))], D3, asks(study=""), False),
+    ("one of another study does not supersede it",
+     [research(permit("HRESCH", **FOR_S), "old", dateTime="2024-01-01"),
+      research(permit("HRESCH", extension=[{**STUDY_S, "valueReference": {"reference": "ResearchStudy/t"}}]))],
+     D3, asks(study="s"), True),
+    ("a permit whose study cannot be read", [research(permit("HRESCH", extension=[{"url": STUDY_S["url"]}]))],
+     D3, asks(study="s"), False),
+    ("a denial whose study cannot be read",
+     [research(permit("HRESCH", nested=[deny(extension=[{"url": STUDY_S["url"]}])]))], D3, asks(study="s"), False),
     ("17a a member of a group", [research(permit("HRESCH", actor=[actor("Group/net")]))], D3, asks(), True),
     ("17b nobody else", [research(permit("HRESCH", actor=[actor("Group/net")]))], D3, asks(who=O3), False),
     ("17 a denial of one binds who is unknown", [research(permit("HRESCH", nested=[deny(actor=[actor(O2)])]))],

@@ -19,8 +19,8 @@ import pytest
 
 from fhir_server.access import Caller, permitted
 from fhir_server.access.asking import caller_for
-from fhir_server.access.consent import RESOURCE_TYPES
 from fhir_server.access.grant import Grant
+from fhir_server.access.provisions import RESOURCE_TYPES
 from fhir_server.access.purposes import ACT_REASON
 from fhir_server.access.statements import FOREVER, SCOPE
 from fhir_server.export.files import folder_of, remove

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from fhir_server.access.consent import Decision, Request, decide, voters
+from fhir_server.access.consent import Decision, Request, decide
 from fhir_server.access.facts import ACT_CODE, CONFIDENTIALITY, DATA_CLASS, Facts
+from fhir_server.access.provisions import voters
 from fhir_server.access.purposes import ACT_REASON
 from fhir_server.access.statements import SCOPE, person_of, statement_of
 from fhir_server.terminology.codes import Terminology

@@ -252,6 +252,13 @@ HTTP: dict[str, tuple[Row, ...]] = {
             "operations/meta_test.py::test_labels_are_added_and_taken_away_in_new_versions",
         ),
         yes("`Observation/$lastn`", "operations/lastn_test.py::test_groups_and_their_order"),
+        yes(
+            "genomics operations of Genomics Reporting 3.0.0: `$find-subject-...`, `$find-population-...`, "
+            "`$find-study-metadata`",
+            "genomics/find_test.py::test_the_operations_about_a_patient",
+            "genomics/population_test.py::test_counts_of_patients",
+            "genomics/published_test.py::test_the_answer_is_the_published_one",
+        ),
         yes("`Patient/$match`", "operations/match_test.py::test_the_same_person_from_two_systems"),
         yes(
             "CodeSystem `$lookup`, `$subsumes`, `$validate-code`",

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from fhir_server.access.consent import decide
 from fhir_server.access.statements import FOREVER
 from fhir_server.fhir.codec import decode, encode
 from fhir_server.matching.criteria import Study
@@ -13,7 +12,7 @@ from fhir_server.matching.due import due, time_bound
 from fhir_server.matching.evaluate import evaluate_study
 from fhir_server.matching.expression import BRACKETS, LONGEST, URL
 from fhir_server.matching.people import Person
-from fhir_server.matching.permission import ASKED, Permission
+from fhir_server.matching.permission import NO_STUDY, Permission
 from fhir_server.matching.population import Population
 from tests.client import Client, client, refusal
 from tests.matching import world as w
@@ -156,8 +155,8 @@ def test_the_clock_is_that_of_the_match_and_each_day_is_a_new_one() -> None:
     assert outcome(expression, NOW, birth="2008-06-02") == "not-met"
     assert outcome(expression, NOW + DAY, birth="2008-06-02") == "met"
     assert outcome("now() >= @2026-06-02T00:00:00Z", NOW + DAY) == "met"
-    permitted = Permission(decide((), ASKED), (), False, FOREVER)
-    person = Person("p", facts(), permitted, ())
+    permitted = Permission((), True, frozenset(), FOREVER, {})
+    person = Person("p", ("p",), permitted, None, False, {NO_STUDY: facts()})
     assert due(person, time_bound([sibling(expression)]), NOW) == {NOW // DAY * DAY + DAY}
     assert due(person, time_bound([sibling("gender = 'male'")]), NOW) == set()
 

@@ -5,13 +5,13 @@ from random import Random
 
 from fhir_server.matching.criteria import Branch, Leaf, Node, combined
 from fhir_server.matching.evaluate import Judged, evaluate_tree, quick
-from fhir_server.matching.facts import Facts, Source
+from fhir_server.matching.facts import Facts
 from fhir_server.matching.finding import Outcome
 from fhir_server.matching.kinds import OfSex, Unjudged
 from tests.matching.evaluate_test import NOW, TERMS
 
 TREES, LEAVES = 10_000, 5
-FACTS = Facts("p", Source("Patient/p", "", ""), None, False, sex="female")
+FACTS = Facts("p", ("Patient/p",), sex="female")
 TESTS = {"met": OfSex("Sex female", "female"), "not-met": OfSex("Sex male", "male"), "unknown": Unjudged("", "?")}
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from fhir_server.fhir.definitions import load
+from fhir_server.operations.genomics.table import FINDING
 from fhir_server.settings import Settings
 from tests.client import BASE, Client
 
@@ -209,11 +210,14 @@ def test_every_operation_claimed_works(server: Client) -> None:
     system = server.create({"resourceType": "CodeSystem", **content})
     genders, lung = "http://hl7.org/fhir/ValueSet/administrative-gender", "system=http://oncotree.mskcc.org&code=LUAD"
     table = {"resourceType": "Parameters", "parameter": [{"name": "name", "valueString": "t"}]}
+    select = [{"column": [{"name": "id", "path": "id"}]}]
+    view = {"resourceType": "ViewDefinition", "resource": "Patient", "select": select}
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
         "match": [("POST", "Patient/$match", matching), ("POST", "ResearchStudy/$match", brought)],
         "match-trials": [("GET", f"Patient/{id}/$match-trials", None)],
+        "missing-data": [("GET", f"Patient/{id}/$missing-data", None)],
         "attrition": [("GET", f"ResearchStudy/{study}/$attrition", None)],
         "diversity": [("GET", f"ResearchStudy/{study}/$diversity", None)],
         "match-patients": [("GET", f"ResearchStudy/{study}/$match-patients", None)],
@@ -237,10 +241,25 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "expand": [("GET", f"ValueSet/$expand?url={genders}", None)],
         "translate": [("GET", f"ConceptMap/$translate?{lung}", None)],
         "closure": [("POST", "$closure", table)],
+        "viewdefinition-run": [("POST", "$viewdefinition-run", view)],
         "export": [("GET", "$export?_type=Basic", None), ("GET", "Patient/$export?_type=Basic", None)],
     }
     claimed = {one["name"] for one in statement(server)["operation"]}
     claimed |= {one["name"] for resource in resources(server).values() for one in resource["operation"]}
+    asked = {
+        "subject": id,
+        "ranges": "NC_000007.14:1-9",
+        "variants": "NC_000007.14:1:A:T",
+        "genes": "EGFR",
+        "haplotypes": "*1",
+    }
+    for name, _, takes in FINDING:
+        needed = {key: value for key, value in asked.items() if key in takes}
+        if "implications" in name or "consequences" in name:
+            needed = {key: value for key, value in needed.items() if key in ("subject", "variants")}
+        calls[name] = [
+            ("GET", f"{place}${name}?{urlencode(needed)}", None) for place in ("", "Observation/", "Patient/")
+        ]
     assert claimed == calls.keys() | {"patient-export", "group-export"}  # other names of the same
     later = {"prefer": "respond-async"}
     for method, path, body in itertools.chain(*calls.values()):

@@ -42,16 +42,20 @@ async def compared(server: Server, study: str | None) -> AsyncIterator[Line]:
             yield Line(id, problem=str(document))
         else:
             said[id] = document
-    now = server.clock()
+    now, seen = server.clock(), set[str]()  # who was compared: joined Patients are one person
     today = date.fromordinal(_EPOCH + now // DAY)
     async for batch in patients(server):
         people = [(codec.decode(row.body), row.version) for row in batch]
-        for person in await look(server, people, asked(studies.values()), now):
-            for id, document in said.items() if person.facts is not None else ():
-                if not person.may(id) or person.facts is None:
+        for person in await look(server, people, asked(studies.values()), studies, now):
+            if person.id in seen:
+                continue
+            seen.add(person.id)
+            for id, document in said.items():
+                facts = person.facts(id)
+                if facts is None:
                     continue
-                levels = matches(document, person.facts, server.terminology, today)
-                outcome, _ = evaluate_study(studies[id], person.facts, server.terminology, now)
+                levels = matches(document, facts, server.terminology, today)
+                outcome, _ = evaluate_study(studies[id], facts, server.terminology, now)
                 if levels or outcome != "not-met":
                     yield Line(id, person.id, tuple(map(_called, levels)), OVERALL[outcome])
 

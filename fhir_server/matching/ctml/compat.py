@@ -134,11 +134,9 @@ def _met(keys: tuple[Key, ...], name: str, value: Any, asking: _Asking) -> bool:
 
 def _old(name: str, asked: w.Compared, asking: _Asking) -> bool:
     """By the day of birth: `<=18` ends on the eighteenth birthday itself. age_expression knows whole years only."""
-    birth = asking.facts.birth or ""
-    try:
-        low, high = bounds(birth)
-    except ValueError:
+    if len(asking.facts.births) != 1:  # none is known, or joined Patients say different ones
         return False
+    low, high = bounds(asking.facts.births[0])
     if high - low != DAY:
         return False
     born = date.fromordinal(_EPOCH + low // DAY)

@@ -18,6 +18,7 @@ from fhir_server.store.seam import Page, Position, Stored, StoreError
 
 LOST = (136, 280, 286)  # CappedPositionLost, ChangeStreamFatalError, ChangeStreamHistoryLost
 FOREIGN = (9, 260, 50811)  # FailedToParse, InvalidResumeToken, a token that is no key string
+MOST = 500  # versions looked at together
 OVERLAP = 120 * 1_000_000  # microseconds: a version numbered before the feed's start may commit up to this much later
 
 
@@ -33,12 +34,14 @@ async def history(
 ) -> Page:
     """One page of versions, newest first."""
     rows: list[Document] = []
+    today = None if where == EVERYTHING else Today(database, where)
+    wanted = count + 1
     while len(rows) <= count:
-        wanted = count + 1 - len(rows)
         found = await _versions(database, type_, id_, since, after, wanted, at)
-        rows += found if where == EVERYTHING else await _today(database, where, found)
+        rows += found if today is None else await today.those(found)
         if len(found) < wanted:
             break
+        wanted = min(2 * wanted, MOST)  # where few of many may be seen, not a look for each of them
         after = _position(found[-1], id_)
     following = _position(rows[count - 1], id_) if len(rows) > count > 0 else None
     return Page(await complete(database, None, rows[:count]), following)
@@ -93,16 +96,30 @@ def _position(row: Document, id_: str | None) -> Position:
     return (row["v"],) if id_ is not None else (row["u"], row["w"])
 
 
-async def _today(database: Database, where: Predicate, rows: list[Document]) -> list[Document]:
-    """The versions whose resource matches today."""
-    seen: set[str] = set()
-    for type_ in {row["r"] for row in rows}:
-        plan = await Compiler(database, None, (type_,), await overflowing(database, None)).plan(where)
-        ids = list({row["_id"]["r"] for row in rows if row["r"] == type_})
-        stages: list[Document] = [{"$match": {"_id": {"$in": ids}}}, *plan.pipeline((type_,)), {"$project": {"_id": 1}}]
-        cursor = await database.resource.aggregate(stages)
-        seen.update([row["_id"] async for row in cursor])
-    return [row for row in rows if row["_id"]["r"] in seen]
+class Today:
+    """Which versions are of resources that match a predicate today; a predicate is compiled once for each type."""
+
+    def __init__(self, database: Database, where: Predicate) -> None:
+        self._database, self._where = database, where
+        self._pipelines: dict[str, list[Document]] = {}
+        self._known: dict[str, bool] = {}  # keys of resources, and whether they match
+
+    async def those(self, rows: list[Document]) -> list[Document]:
+        """Those of the rows."""
+        fresh = {row["_id"]["r"]: row["r"] for row in rows if row["_id"]["r"] not in self._known}
+        for type_ in dict.fromkeys(fresh.values()):
+            ids = [key for key, its in fresh.items() if its == type_]
+            stages: list[Document] = [{"$match": {"_id": {"$in": ids}}}, *await self._pipeline(type_)]
+            cursor = await self._database.resource.aggregate([*stages, {"$project": {"_id": 1}}])
+            seen = {row["_id"] async for row in cursor}
+            self._known |= {key: key in seen for key in ids}
+        return [row for row in rows if self._known[row["_id"]["r"]]]
+
+    async def _pipeline(self, type_: str) -> list[Document]:
+        if type_ not in self._pipelines:
+            compiler = Compiler(self._database, None, (type_,), await overflowing(self._database, None))
+            self._pipelines[type_] = (await compiler.plan(self._where)).pipeline((type_,))
+        return self._pipelines[type_]
 
 
 async def changes(database: Database, after: Position | None) -> AsyncIterator[tuple[Position, Stored]]:

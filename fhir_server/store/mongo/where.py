@@ -108,6 +108,8 @@ class Compiler:
         if param.kind == "updated":
             return everything(*({"u": {COMPARE[operator]: bounded(value)}} for _, operator, value in tests))
         if param.kind == "rule":
+            if tests[0][1] != "in":
+                return {"rule": {COMPARE[operator]: value for _, operator, value in tests}}
             return {"rule": {"$in": [rule for _, _, wanted in tests for (rule,) in wanted]}}
         if param.kind == "until":
             return {"until": {COMPARE[operator]: value for _, operator, value in tests}}
