@@ -34,6 +34,7 @@ class Terminology:
     loaded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     displays: Mapping[Concept, str] = field(default_factory=dict)
     properties: Mapping[Concept, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
+    names: Mapping[Concept, tuple[str, ...]] = field(default_factory=dict)  # designations: what else it is called
 
     def known(self, system: str, code: str) -> bool:
         """Whether the code is one of a loaded CodeSystem."""
@@ -107,8 +108,12 @@ def load(paths: Iterable[Path] | None = None) -> Terminology:
 
     Raises ValueError for a file that is neither, or for a concept that lies above itself.
     """
-    files = sorted(data_path("terminology").glob("*.json")) if paths is None else paths
-    return build(decode(path.read_bytes()) for path in files)
+    return build(shipped() if paths is None else (decode(path.read_bytes()) for path in paths))
+
+
+def shipped() -> Iterable[Mapping[str, Any]]:
+    """The resources that ship in `terminology/`."""
+    return (decode(path.read_bytes()) for path in sorted(data_path("terminology").glob("*.json")))
 
 
 def build(resources: Iterable[Mapping[str, Any]]) -> Terminology:
@@ -118,6 +123,7 @@ def build(resources: Iterable[Mapping[str, Any]]) -> Terminology:
     loaded: dict[str, set[str]] = {}
     displays: dict[Concept, str] = {}
     properties: dict[Concept, dict[str, tuple[Any, ...]]] = {}
+    names: dict[Concept, tuple[str, ...]] = {}
     hierarchies = set(ICD_10)
     for resource in resources:
         match resource.get("resourceType"):
@@ -128,8 +134,11 @@ def build(resources: Iterable[Mapping[str, Any]]) -> Terminology:
                 for concept, above, body in _concepts(system, resource.get("concept", ()), None):
                     loaded.setdefault(system, set()).add(concept.code)
                     displays[concept] = body.get("display", concept.code)
-                    properties[concept] = _properties(body)
-                    parents.setdefault(concept, set()).update(above)
+                    properties[concept] = _joined(properties.get(concept, {}), _properties(body))
+                    if "designation" in body:
+                        names[concept] = tuple(one["value"] for one in body["designation"] if "value" in one)
+                    if above or system in hierarchies:
+                        parents.setdefault(concept, set()).update(above)
             case "ConceptMap":
                 for source, name in _named(resource):
                     displays.setdefault(source, name)
@@ -149,6 +158,7 @@ def build(resources: Iterable[Mapping[str, Any]]) -> Terminology:
         loaded={system: frozenset(codes) for system, codes in loaded.items()},
         displays=displays,
         properties=properties,
+        names=names,
     )
 
 
@@ -168,6 +178,13 @@ def _properties(body: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
         value = next(value for key, value in item.items() if key.startswith("value"))
         found[item["code"]] = (*found.get(item["code"], ()), value)
     return found
+
+
+def _joined(one: dict[str, tuple[Any, ...]], other: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """What two files say of a concept."""
+    if not one:
+        return dict(other)
+    return {key: tuple(dict.fromkeys((*one.get(key, ()), *other.get(key, ())))) for key in (*one, *other)}
 
 
 def _mappings(resource: Mapping[str, Any]) -> Iterable[tuple[Concept, Concept, str]]:
