@@ -26,6 +26,7 @@ class Command(NamedTuple):
     settings: tuple[str, ...]
 
 
+KINDS = ("ndjson", "parquet", "ctml")  # of an export
 COMMANDS = {
     "serve": Command(
         "Serve the FHIR API over HTTP.",
@@ -97,15 +98,38 @@ COMMANDS = {
         ("store",),
     ),
     "export": Command(
-        "Write the resources as NDJSON, one file per type; or the studies as MatchMiner's trials, one file per study.",
+        "Write the resources as NDJSON or Parquet, one file per type; or studies as MatchMiner's trials.",
         "fhir-server export --out export --type Patient Observation",
         (
-            ("format", {"nargs": "?", "default": "ndjson", "choices": ("ndjson", "ctml"), "help": "default: ndjson"}),
-            ("--out", {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson"}),
+            ("format", {"nargs": "?", "default": "ndjson", "choices": KINDS, "help": "default: ndjson"}),
+            (
+                "--out",
+                {"type": Path, "required": True, "metavar": "DIR", "help": "folder for <Type>.ndjson, or .parquet"},
+            ),
             ("--group", {"metavar": "ID", "help": "only the active members of this Group and their compartments"}),
             ("--type", {"nargs": "+", "default": [], "metavar": "TYPE", "help": "only these resource types"}),
             ("--study", {"nargs": "+", "default": [], "metavar": "ID", "help": "ctml: only these ResearchStudies"}),
             ("--yaml", {"action": "store_true", "help": "ctml: YAML in place of JSON"}),
+            ("--format", {"dest": "form", "choices": KINDS, "help": "the format, in this spelling too"}),
+        ),
+        ("store",),
+    ),
+    "view": Command(
+        "Write the table that a ViewDefinition of SQL on FHIR makes of the resources.",
+        "fhir-server view tumours.view.json --out tumours.parquet",
+        (
+            ("file", {"type": Path, "metavar": "FILE", "help": "a ViewDefinition, as JSON"}),
+            ("--out", {"type": Path, "metavar": "FILE", "help": "where the table goes; default: standard output"}),
+            ("--format", {"choices": ("csv", "ndjson", "parquet"), "help": "default: by the end of --out, else csv"}),
+            (
+                "--ndjson",
+                {"nargs": "+", "type": Path, "metavar": "FILE", "help": "read these, not the store: an export's files"},
+            ),
+            ("--no-header", {"action": "store_true", "help": "leave the names of the columns out of CSV"}),
+            (
+                "--processes",
+                {"type": int, "default": 0, "metavar": "N", "help": "that evaluate; default: processors less one"},
+            ),
         ),
         ("store",),
     ),

@@ -1,12 +1,14 @@
-"""A store's resources as NDJSON, one file per type. https://hl7.org/fhir/uv/bulkdata/STU2/export.html
+"""A store's resources as NDJSON or in another form, one file per type. https://hl7.org/fhir/uv/bulkdata/STU2/export.html
 
 The stored bytes are written as they are, in bounded memory; files appear under their names when they are complete.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.definitions import Definitions
@@ -20,10 +22,44 @@ from fhir_server.store.seam import Query, Stored
 PATIENTS = 100  # patients in one predicate: a Group of 200,000 members must not become one
 
 
+class Written(Protocol):
+    """A file being written."""
+
+    def add(self, row: Stored) -> None:
+        """Write a resource."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class Lines:
+    """NDJSON."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def add(self, row: Stored) -> None:
+        """The stored bytes, as a line."""
+        self._file.write(row.body + b"\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 async def export(
-    server: Server, out: Path, types: Iterable[str], group: str | None, report: Callable[[str, int], None]
+    server: Server,
+    out: Path,
+    types: Iterable[str],
+    group: str | None,
+    report: Callable[[str, int], None],
+    ending: str = "ndjson",
+    opened: Callable[[Path], Written] = Lines,
 ) -> dict[str, int]:
-    """Write `<Type>.ndjson` into the folder for each type that has resources (no types: all); returns how many of each.
+    """Write `<Type>.ndjson` into the folder for each type that has resources (no types: all), or files with another
+    `ending` by what is `opened` for them; returns how many of each.
 
     With the id of a Group: its active members and what lies in their compartments. `report` is told each type's count
     as it grows. Raises FhirError for an unknown type or Group, OSError.
@@ -37,17 +73,19 @@ async def export(
     counts = {}
     for type in chosen:
         rows = _everything(server, type) if members is None else _of_patients(server, type, members)
-        if count := await _write(out / f"{type}.ndjson", rows, partial(report, type)):
+        if count := await _write(out / f"{type}.{ending}", rows, partial(report, type), opened):
             counts[type] = count
     return counts
 
 
-async def _write(path: Path, rows: AsyncIterator[Stored], report: Callable[[int], None]) -> int:
-    unfinished = path.with_suffix(".ndjson.part")
+async def _write(
+    path: Path, rows: AsyncIterator[Stored], report: Callable[[int], None], opened: Callable[[Path], Written]
+) -> int:
+    unfinished = path.with_name(path.name + ".part")
     count = 0
-    with unfinished.open("wb") as file:
+    with contextlib.closing(opened(unfinished)) as file:
         async for row in rows:
-            file.write(row.body + b"\n")
+            file.add(row)
             count += 1
             if count % 1000 == 0:
                 report(count)

@@ -44,3 +44,4 @@ class Answer(NamedTuple):
     written: bool = False
     headers: tuple[tuple[str, str], ...] = ()  # further ones
     type: str = ""  # the media type of a body that is no FHIR resource
+    patients: tuple[str, ...] = ()  # ids of those whom a body that is none was made of, for the audit trail

@@ -21,6 +21,7 @@ from fhir_server.matching.kinds import (
     HasResult,
     HasSpecimen,
     HasVariant,
+    Holds,
     InPlace,
     OfAge,
     OfSex,
@@ -151,6 +152,8 @@ def requirement(test: Test) -> Resource | None:
             return _filtered("Condition", ("code", test.concepts))
         case OfAge():
             return {"type": "Patient", "mustSupport": ["birthDate"]}
+        case Holds():
+            return {"type": "Patient"}
         case OfSex():
             return {"type": "Patient", "mustSupport": ["gender"]}
         case InPlace():

@@ -54,20 +54,23 @@ from fhir_server.operations.translate import TAKES as TRANSLATE
 from fhir_server.operations.translate import translate
 from fhir_server.operations.validate import TAKES as VALIDATE
 from fhir_server.operations.validate import validate
+from fhir_server.operations.viewdefinition_run import viewdefinition_run
 from fhir_server.server import Server
 
 Perform = Callable[[Server, Caller, Ask, Inputs], Awaitable[Answer]]
 R4 = "http://hl7.org/fhir/OperationDefinition/"
 OURS = "https://participation.example/fhir/OperationDefinition/"
+VIEWS = "http://sql-on-fhir.org/OperationDefinition/"
 GENOMICS = "http://hl7.org/fhir/uv/genomics-reporting/OperationDefinition/"
 BULK = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/"
-PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/"}
+PATHS = {"system": "", "type": "[type]/", "instance": "[type]/[id]/", "view": "ViewDefinition/"}
 
 
 class Operation(NamedTuple):
     """A row: `types` is empty for all; `takes` maps parameters to their kinds (inputs.py), `needs` are rights on the
     type as letters of scopes; one that `affects` state is called by POST only. With `takes` None it reads what
-    it is given itself. `alias` is a second name in the CapabilityStatement, for clients that look for that one."""
+    it is given itself. `alias` is a second name in the CapabilityStatement, for clients that look for that one. What
+    stands `alone` is no entry of a Bundle: its answer is no resource."""
 
     name: str
     levels: tuple[str, ...]
@@ -79,6 +82,7 @@ class Operation(NamedTuple):
     affects: bool = False
     operator: bool = False
     alias: str = ""
+    alone: bool = False
 
 
 LABELS = {"meta": "Meta"}
@@ -128,6 +132,16 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("export", ("system",), (), export, None, "", BULK + "export"),
     Operation("export", ("type",), ("Patient",), export, None, "", BULK + "patient-export", alias="patient-export"),
     Operation("export", ("instance",), ("Group",), export, None, "", BULK + "group-export", alias="group-export"),
+    Operation(
+        "viewdefinition-run",
+        ("system", "view"),
+        (),
+        viewdefinition_run,
+        None,
+        "",
+        VIEWS + "$viewdefinition-run",
+        alone=True,
+    ),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
     Operation("lookup", ("type",), SYSTEM, lookup, LOOKUP, "r", R4 + "CodeSystem-lookup"),
     Operation("subsumes", BOTH, SYSTEM, subsumes, SUBSUMES, "r", R4 + "CodeSystem-subsumes"),
@@ -192,7 +206,7 @@ def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, .
 def claims(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Claim, ...]:
     """The operations as the CapabilityStatement lists them."""
     return tuple(
-        Claim(name, operation.definition, operation.types, operation.levels)
+        Claim(name, operation.definition, operation.types, tuple(one for one in operation.levels if one != "view"))
         for operation in operations
         for name in (operation.name, operation.alias)
         if name

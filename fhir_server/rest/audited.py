@@ -64,6 +64,7 @@ async def accesses(server: Server, shapes: Shapes, scope: Scope, message: Messag
     if answer is not None:
         if answer.body:
             patients += patients_in(answer.body, base)
+        patients += answer.patients
         if answer.stored is not None:
             type, id = answer.stored.type, answer.stored.id
             if answer.stored.deleted:

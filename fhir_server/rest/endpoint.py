@@ -25,7 +25,7 @@ from fhir_server.rest.bodies import decoded, form_pairs, read_body
 from fhir_server.rest.coding import WORTHWHILE
 from fhir_server.rest.errors import frames, told
 from fhir_server.rest.formats import dressed
-from fhir_server.rest.negotiate import JSON, PLAIN, Form, Headers, Preference, body_kind, preference, wanted
+from fhir_server.rest.negotiate import APART, JSON, PLAIN, Form, Headers, Preference, body_kind, preference, wanted
 from fhir_server.rest.respond import Message, answered, refused
 from fhir_server.server import Server
 
@@ -105,7 +105,7 @@ class FhirEndpoint:
         if scope["query_string"]:
             query = query_pairs(scope["query_string"].decode("latin-1"))
         path = scope["path"][len(PREFIX) :].strip("/")
-        if query or headers.get(b"accept") not in PLAIN:
+        if (query or headers.get(b"accept") not in PLAIN) and path.rpartition("/")[2] not in APART:
             raw = read_raw(method, path, headers, dict(query).get("_format"))
             scope["form"] = RAW if raw else form_of(headers, query)
         row, given = arguments(server, self.shapes, "GET" if method == "HEAD" else method, path)

@@ -29,6 +29,8 @@ BODY_TYPES: Mapping[str, Mapping[str, str]] = {
     },
     "form": {"application/x-www-form-urlencoded": "form"},
 }
+# Operations that answer with no resource: what _format and Accept say is theirs to read.
+APART = frozenset({"$viewdefinition-run"})
 _DEFAULT = {"resource": "json", "operation": "json", "patch": "json-patch", "form": "form"}
 _FHIR_VERSIONS = ("4.0", "4.0.1")  # https://hl7.org/fhir/R4/http.html#version-parameter
 _RANGES = 100  # media ranges of an Accept header that are looked at

@@ -18,7 +18,7 @@ SECURITY = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 def answered(answer: Answer, settings: Settings, returns: str) -> Message:
     """An interaction's answer; `returns` is the preference for what a write gives back."""
-    status, body, stored, written, more, type = answer
+    status, body, stored, written, more, type, _ = answer
     headers = list(SECURITY)
     if more:
         headers += [(name.lower().encode(), value.encode()) for name, value in more]

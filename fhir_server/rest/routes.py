@@ -16,18 +16,20 @@ from fhir_server.export.status import export_status, forget_export
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.jobs import forget, now_or_later, status
 from fhir_server.interactions.table import TABLE, Interaction, compiled
-from fhir_server.operations.table import rows
+from fhir_server.operations.table import OPERATIONS, rows
 from fhir_server.rest.endpoint import PREFIX, FhirEndpoint
 from fhir_server.rest.errors import outcome_body
 from fhir_server.rest.files import FILE, Files
 from fhir_server.rest.observe import Observe
 from fhir_server.rest.probes import healthz, metrics, readyz
 
-# A bundle cannot be an entry of a bundle: its row, and those of jobs, are not in the table of what entries may be.
-ENTRIES = (*TABLE, *rows())
+# A bundle cannot be an entry of a bundle: its row, those of jobs, and of operations that answer with no resource, are
+# not in the table of what entries may be.
+ENTRIES = (*TABLE, *rows(tuple(one for one in OPERATIONS if not one.alone)))
 ENTRY_SHAPES = compiled(ENTRIES)
 INTERACTIONS: tuple[Interaction, ...] = (
     *ENTRIES,
+    *rows(tuple(one for one in OPERATIONS if one.alone)),
     Interaction("POST", "", "transaction", partial(now_or_later, shapes=ENTRY_SHAPES), "", "resource"),
     Interaction("GET", "_async/[id]", "async", partial(status, shapes=ENTRY_SHAPES)),
     Interaction("DELETE", "_async/[id]", "async", forget),

@@ -210,6 +210,8 @@ def test_every_operation_claimed_works(server: Client) -> None:
     system = server.create({"resourceType": "CodeSystem", **content})
     genders, lung = "http://hl7.org/fhir/ValueSet/administrative-gender", "system=http://oncotree.mskcc.org&code=LUAD"
     table = {"resourceType": "Parameters", "parameter": [{"name": "name", "valueString": "t"}]}
+    select = [{"column": [{"name": "id", "path": "id"}]}]
+    view = {"resourceType": "ViewDefinition", "resource": "Patient", "select": select}
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
@@ -239,6 +241,7 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "expand": [("GET", f"ValueSet/$expand?url={genders}", None)],
         "translate": [("GET", f"ConceptMap/$translate?{lung}", None)],
         "closure": [("POST", "$closure", table)],
+        "viewdefinition-run": [("POST", "$viewdefinition-run", view)],
         "export": [("GET", "$export?_type=Basic", None), ("GET", "Patient/$export?_type=Basic", None)],
     }
     claimed = {one["name"] for one in statement(server)["operation"]}

@@ -1,0 +1,1 @@
+"""Tables out of resources: SQL on FHIR's ViewDefinitions. https://sql-on-fhir.org/ig/"""
