@@ -136,7 +136,8 @@ def said_by(value: bytes) -> bytes:
 
 def held_by(policies: Iterable[bytes | None]) -> frozenset[str]:
     """The references of all that is held from these persons."""
-    return frozenset().union(*(_held(policy) for policy in policies if policy))
+    found = [held for policy in policies if policy and (held := _held(policy))]
+    return found[0] if len(found) == 1 else frozenset().union(*found)  # of one person no copy: it may be 100,000
 
 
 @lru_cache(maxsize=1000)
