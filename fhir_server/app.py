@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fhir_server.access.policy import Consents
+from fhir_server.access.judging import Consents
 from fhir_server.access.renewal import renewing
 from fhir_server.access.review import ReviewGuard
 from fhir_server.access.rules import Rules
