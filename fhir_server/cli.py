@@ -57,7 +57,7 @@ COMMANDS = {
                     "type": Path,
                     "metavar": "PATH",
                     "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml; "
-                    "after the word vcf: one VCF",
+                    "after the word vcf: one VCF; after the word dtc: raw data of a direct-to-consumer test",
                 },
             ),
             (
@@ -76,7 +76,7 @@ COMMANDS = {
                     "help": "what has an identifier of a stored resource becomes a new version of that one",
                 },
             ),
-            ("--patient", {"metavar": "ID", "help": "vcf: whose sample was read"}),
+            ("--patient", {"metavar": "ID", "help": "vcf, dtc: whose it is"}),
             ("--specimen", {"metavar": "ID", "default": "", "help": "vcf: the Specimen"}),
             ("--order", {"metavar": "ID", "default": "", "help": "vcf: the ServiceRequest"}),
             ("--sample", {"metavar": "NAME", "default": "", "help": "vcf: which sample, if the file has several"}),

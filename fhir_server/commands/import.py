@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fhir_server.app import open_server
-from fhir_server.commands import ctml, vcf
+from fhir_server.commands import ctml, dtc, vcf
 from fhir_server.commands.bar import reporter, summary
 from fhir_server.export.bring import Import, Refusal, bring, find
 from fhir_server.export.noted import outcome
@@ -21,6 +21,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Import and print the summary; 1 if anything was refused. Raises FileNotFoundError, ValueError, StoreError."""
     if str(args.paths[0]) == ctml.NAME:
         return ctml.import_(args, settings)
+    if args.paths[0] == Path("dtc"):
+        with dtc.kept(args) as (path, told, patient):
+            print(told)
+            return _summed(asyncio.run(_import(args, settings, [path], Wish(patient))))
     if args.paths[0] != Path("vcf"):
         if args.patient or args.ndjson:
             raise ValueError("--patient and --ndjson are for a VCF: fhir-server import vcf FILE --patient ID.")
