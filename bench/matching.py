@@ -19,20 +19,22 @@ from bench import machine
 from examples.cohort import generate
 from fhir_server.access import OPERATOR
 from fhir_server.app import open_server
-from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.codec import Resource, decode
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.update import update
-from fhir_server.matching.criteria import Study, compile_study
+from fhir_server.matching.criteria import Study, asked, compile_study
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.follow import step
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.judge import Case, Scope, judge
 from fhir_server.matching.population import Population
 from fhir_server.matching.reading import facts_of
+from fhir_server.matching.records import patients as patients_of
+from fhir_server.matching.settle import settle
+from fhir_server.matching.studies import read_studies
 from fhir_server.operations.match_trials import match_trials
-from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import Settings
-from fhir_server.store.seam import Query
 from fhir_server.terminology.codes import load
 
 LOINC = "http://loinc.org"
@@ -135,13 +137,23 @@ async def stored(store: str, trials: int, patients: int) -> list[str]:
         for _ in range(10):
             took.append(await timed(lambda: match_trials(server, OPERATOR, ask, {"_count": 20})))
         lines = [f"| {name}: $match-trials, {trials:,} trials | p50 {statistics.median(took) * 1000:.0f} ms |"]
+        took, every = [], {"_count": trials, "status": [("all",)]}
+        for _ in range(5):
+            took.append(await timed(lambda: match_trials(server, OPERATOR, ask, every)))
+        lines.append(f"| {name}: all of them, with reasons | p50 {statistics.median(took) * 1000:.0f} ms |")
         began = time.perf_counter()
+        cases = await judged(server)
+        judging = time.perf_counter() - began
+        began = time.perf_counter()
+        candidates = sum(one.written or 0 for one in await settle(server, cases))
+        writing = time.perf_counter() - began
+        lines.append(f"| {name}: {patients} patients judged against all | {patients * trials / judging:,.0f} pairs/s |")
+        lines.append(
+            f"| {name}: {candidates:,} candidates with their reasons written | {candidates / writing:,.0f}/s |"
+        )
+        lines.append(f"| {name}: both together | {candidates / (judging + writing):,.0f}/s |")
         while await step(server):
             pass
-        sweep = time.perf_counter() - began
-        candidates = await server.store.count(Query(("ResearchSubject",), EVERYTHING))
-        what = f"{patients} patients swept, {candidates:,} candidates written"
-        lines.append(f"| {name}: {what} | {candidates / sweep:,.0f}/s |")
         took = []
         for number in range(FACTS):
             await put(server, ecog(f"p{2 * (number % (patients // 2)) + 1:04d}", 3 * (number // 2 % 2)))
@@ -151,6 +163,16 @@ async def stored(store: str, trials: int, patients: int) -> list[str]:
         p95 = sorted(took)[int(len(took) * 0.95)]
         middle = f"p50 {statistics.median(took) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms"
         return [*lines, f"| {name}: a new fact, until its candidates are written | {middle} |"]
+
+
+async def judged(server: Server) -> list[Case]:
+    """All patients judged against all studies, as a run does it."""
+    studies = {one.study.id: one.study for one in await read_studies(server)}
+    scope = Scope(studies, True, asked(studies.values()))
+    cases: list[Case] = []
+    async for batch in patients_of(server):
+        cases += await judge(server, scope, [(decode(row.body), row.version) for row in batch])
+    return cases
 
 
 def ecog(patient: str, value: int) -> Resource:

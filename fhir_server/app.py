@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fhir_server.access.policy import Consents
+from fhir_server.access.judging import Consents
 from fhir_server.access.renewal import renewing
 from fhir_server.access.review import ReviewGuard
 from fhir_server.access.rules import Rules
@@ -33,7 +33,7 @@ from fhir_server.search.index import indexer
 from fhir_server.server import Server
 from fhir_server.settings import Settings
 from fhir_server.store import open_store
-from fhir_server.terminology.codes import load as terminology
+from fhir_server.terminology.known import known as known_terminology
 from fhir_server.validation.structure import validator
 
 
@@ -64,12 +64,12 @@ def create_app(settings: Settings) -> Application:
 async def open_server(settings: Settings) -> AsyncIterator[Server]:
     """A Server over the store that the settings name, closed at the end. Raises StoreError with the cure."""
     definitions = load()
-    known = terminology()
     written = asyncio.Event()
     store = await open_store(settings.store)
-    gc.freeze()  # the definitions live as long as the process: no collection need look at them
-    gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
     try:
+        terminology = await known_terminology(store.terms)
+        gc.freeze()  # the definitions live as long as the process: no collection need look at them
+        gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
         names = frozenset(row.name for row in INTERACTIONS)
         oauth = oauth_uris(settings) if settings.auth == "smart" else {}
 
@@ -80,7 +80,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         server = Server(
             settings=settings,
             definitions=definitions,
-            terminology=known,
+            terminology=terminology,
             store=store,
             index=index,
             validate=checks(definitions),
@@ -88,7 +88,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             new_id=new_id,
             consents=Consents(
                 definitions,
-                known,
+                terminology,
                 index,
                 clock,
                 settings.adult_age,
@@ -101,7 +101,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             capabilities=describe(definitions),
             describe=describe,
             written=written,
-            guards=(StudyGuard(known, settings.base, written), ReviewGuard(index, clock, settings.release_days)),
+            guards=(StudyGuard(terminology, settings.base, written), ReviewGuard(index, clock, settings.release_days)),
             admission=Admission(settings.body_room, settings.body_queue),
             page_key=key,
         )

@@ -47,7 +47,7 @@ COMMANDS = {
         ("store",),
     ),
     "import": Command(
-        "Import NDJSON in several processes, going on where a run was cut short; or MatchMiner's trials.",
+        "Import NDJSON in several processes, going on where a run was cut short; or MatchMiner's trials; or a VCF.",
         "fhir-server import exports/ --refused refused.ndjson --processes 4",
         (
             (
@@ -56,7 +56,8 @@ COMMANDS = {
                     "nargs": "+",
                     "type": Path,
                     "metavar": "PATH",
-                    "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml",
+                    "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml; "
+                    "after the word vcf: one VCF",
                 },
             ),
             (
@@ -68,6 +69,16 @@ COMMANDS = {
                 {"type": int, "default": 0, "metavar": "N", "help": "that prepare; default: processors less one"},
             ),
             ("--again", {"action": "store_true", "help": "import files that were imported before once more"}),
+            ("--patient", {"metavar": "ID", "help": "vcf: whose sample was read"}),
+            ("--specimen", {"metavar": "ID", "default": "", "help": "vcf: the Specimen"}),
+            ("--order", {"metavar": "ID", "default": "", "help": "vcf: the ServiceRequest"}),
+            ("--sample", {"metavar": "NAME", "default": "", "help": "vcf: which sample, if the file has several"}),
+            ("--assembly", {"choices": ("GRCh37", "GRCh38"), "default": "", "help": "vcf: if the header is silent"}),
+            ("--source", {"choices": ("germline", "somatic"), "default": "", "help": "vcf: if the records are silent"}),
+            ("--every-filter", {"action": "store_true", "help": "vcf: also what failed a filter"}),
+            ("--regions", {"type": Path, "metavar": "BED", "help": "vcf: regions that were studied"}),
+            ("--uncallable", {"type": Path, "metavar": "BED", "help": "vcf: regions without a result"}),
+            ("--ndjson", {"type": Path, "metavar": "FILE", "help": "vcf: write the resources there, store nothing"}),
         ),
         ("store",),
     ),

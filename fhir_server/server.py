@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_server.access.policy import Consents
+from fhir_server.access.judging import Consents
 from fhir_server.access.write import Guard
 from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource

@@ -13,15 +13,15 @@ from fhir_server.access.caller import Caller, Permits
 from fhir_server.access.consent import Request
 from fhir_server.access.grant import Grant
 from fhir_server.access.limits import Partly, shower
-from fhir_server.access.policy import UNRULED, patients_of, person_types
 from fhir_server.access.pseudonyms import pseudonyms
 from fhir_server.access.rights import addressed, caller_of
 from fhir_server.access.rules import RELEASED, Limits, Rules
+from fhir_server.access.subjects import UNRULED, patients_of, person_types
 from fhir_server.access.write import Site
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.predicate import NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, RULE, UNTIL, And, Chain, Is, Or, Param, Predicate
 from fhir_server.store.seam import Query, Store, Stored
 
 OF_ROLE = {"researcher": "HRESCH", "study-team": "CLINTRCH"}
@@ -157,6 +157,11 @@ def requests_of(
 def is_participant(grant: Grant | None) -> bool:
     """Whether it is the patient, or somebody who represents them, who asks."""
     return grant is not None and grant.user.startswith(("Patient/", "RelatedPerson/"))
+
+
+def released_to(caller: Caller) -> Predicate:
+    """What may show, even in a reason, to a caller: for a participant what does not wait at the gate."""
+    return RELEASED if is_participant(caller.grant) else EVERYTHING
 
 
 def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[], int]) -> Judges:

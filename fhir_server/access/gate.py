@@ -18,7 +18,7 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import bounds
 from fhir_server.search.predicate import ID, And, Is, Of, Or, Param, Predicate
-from fhir_server.store.seam import Query, Stored, Tx
+from fhir_server.store.seam import Change, Query, Stored, Tx
 
 KIND, REVIEW = "https://participation.example/fhir/CodeSystem/task-kind", "review-report"
 PREFIX = "review-"  # of the ids of review Tasks: clients' own ids never count
@@ -79,6 +79,22 @@ def touches(resource: Resource, held: frozenset[str]) -> bool:
     if resource["resourceType"] in NEVER:
         return False
     return f"{resource['resourceType']}/{resource.get('id')}" in held or not held.isdisjoint(named(resource))
+
+
+def begins(change: Change) -> bool:
+    """Whether a write may begin or end a hold: a review, a report that is not finished."""
+    if change.type == "Task":
+        return change.id.startswith(PREFIX)
+    return change.type == "DiagnosticReport" and any(e[0] == _STATUS and e[2] in UNFINISHED for e in change.entries)
+
+
+def leads(change: Change, held: frozenset[str]) -> bool:
+    """Whether more, or less, may be held for a write, where this is."""
+    if not held or change.type not in ("DiagnosticReport", "Observation", "GuidanceResponse"):
+        return False
+    if change.type == "Observation" and all(entry[0] != _MEMBERS.param for entry in change.entries):
+        return False
+    return touches(codec.decode(change.body), held)
 
 
 async def holds(

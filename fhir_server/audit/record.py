@@ -5,8 +5,9 @@ Names of search parameters are kept, never their values.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -65,8 +66,8 @@ def access(
     )  # fmt: skip
 
 
-# A relative reference, and the head of a Patient as the server writes it.
-_NAMED = re.compile(rb'"Patient(?:\\?/|","id":")([A-Za-z0-9\-.]{1,64})')
+# A relative reference, the head of a Patient as the server writes it, and how $find-population-... lists one.
+_NAMED = re.compile(rb'(?:"Patient(?:\\?/|","id":")|"name":"subject","valueString":")([A-Za-z0-9\-.]{1,64})')
 
 
 def patients_in(text: bytes, base: str) -> list[str]:
@@ -91,11 +92,23 @@ def patients_asked(type: str, id: str, compartment: str, query: Pairs) -> list[s
             kind, slash, rest = text.rpartition("Patient/")
             if slash and not kind:
                 text = rest
-            elif code != "patient" and not (code == "_id" and type == "Patient"):
+            elif code not in ("patient", "subject") and not (code == "_id" and type == "Patient"):
                 continue
             if ID.fullmatch(text):
                 found.append(text)
     return found
+
+
+def pairs_in(parameters: Mapping[str, Any] | None) -> Pairs:
+    """What the body of an operation says, as a query would: names and texts of its references and primitives."""
+    listed = (parameters or {}).get("parameter", ())
+    found = []
+    for one in filter(lambda one: isinstance(one, dict), listed if isinstance(listed, list) else ()):
+        for value in (one.get("valueReference"), one.get("valueString"), one.get("valueId")):
+            text = value.get("reference") if isinstance(value, dict) else value
+            if isinstance(text, str) and isinstance(one.get("name"), str):
+                found.append((one["name"], text))
+    return tuple(found)
 
 
 # Words in names of parameters beside codes and types. https://hl7.org/fhir/R4/search.html

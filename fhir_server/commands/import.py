@@ -1,18 +1,20 @@
-"""`fhir-server import`: NDJSON into a store, as fast as it goes, with every line that was refused."""
+"""`fhir-server import`: NDJSON, or a VCF, into a store, as fast as it goes, with every line that was refused."""
 
 import argparse
 import asyncio
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 from fhir_server.app import open_server
-from fhir_server.commands import ctml
+from fhir_server.commands import ctml, vcf
 from fhir_server.commands.bar import reporter, summary
 from fhir_server.export.bring import Import, Refusal, bring, find
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import Issue, operation_outcome
+from fhir_server.genomics.vcf.convert import Wish
 from fhir_server.settings import Settings
 
 
@@ -20,13 +22,22 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Import and print the summary; 1 if anything was refused. Raises FileNotFoundError, ValueError, StoreError."""
     if str(args.paths[0]) == ctml.NAME:
         return ctml.import_(args, settings)
-    progress = asyncio.run(_import(args, settings))
+    if args.paths[0] != Path("vcf"):
+        if args.patient or args.ndjson:
+            raise ValueError("--patient and --ndjson are for a VCF: fhir-server import vcf FILE --patient ID.")
+        return _summed(asyncio.run(_import(args, settings, list(find(args.paths)))))
+    wish = vcf.wish_of(args)
+    with vcf.converted(args, wish) as (path, tally):
+        print(vcf.told(tally))
+        return 0 if args.ndjson else _summed(asyncio.run(_import(args, settings, [path], wish)))
+
+
+def _summed(progress: Import) -> int:
     print(summary(progress, progress.refused, "imported"))
     return 1 if progress.refused else 0
 
 
-async def _import(args: argparse.Namespace, settings: Settings) -> Import:
-    files = list(find(args.paths))
+async def _import(args: argparse.Namespace, settings: Settings, files: list[Path], wish: Wish | None = None) -> Import:
     workers = args.processes or max(1, (os.cpu_count() or 2) - 1)
     with contextlib.ExitStack() as stack:
         out: BinaryIO = stack.enter_context(args.refused.open("ab")) if args.refused else sys.stderr.buffer
@@ -36,6 +47,8 @@ async def _import(args: argparse.Namespace, settings: Settings) -> Import:
             out.flush()
 
         async with open_server(settings) as server:
+            if wish is not None:
+                await vcf.require(server, wish)
             return await bring(server, files, workers, args.again, reporter(), refused)
 
 

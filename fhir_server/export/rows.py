@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from fhir_server.access import READ, Caller, restrict, shown
-from fhir_server.access.policy import rule_today
+from fhir_server.access.judging import rule_today
 from fhir_server.fhir import codec
 from fhir_server.interactions.versions import holds
 from fhir_server.search.predicate import EVERYTHING, And, Indexed, Or, Predicate

@@ -264,6 +264,22 @@ def _enter(
 LOCK = Lock()  # of fhirpathpy, which keeps state in module globals: one caller at a time
 
 
+def well_formed(expression: str) -> None:
+    """Raise ValueError for what is no FHIRPath: fhirpathpy itself evaluates what it could read before the first
+    mistake."""
+    import fhirpathpy.parser
+
+    grammar: Any = fhirpathpy.parser
+    lexer = grammar.FHIRPathLexer(grammar.InputStream(expression))
+    lexer.removeErrorListeners()
+    tokens = grammar.CommonTokenStream(lexer)
+    parser = grammar.FHIRPathParser(tokens)
+    parser.removeErrorListeners()
+    parser.expression()
+    if parser.getNumberOfSyntaxErrors() or tokens.LA(1) != grammar.Token.EOF:
+        raise ValueError(f"not FHIRPath: {expression!r}")
+
+
 @cache
 def evaluator(expression: str) -> Callable[[Any], list[Any]]:
     """A function that evaluates any FHIRPath expression on a resource (or a part of it), giving untyped values.
@@ -273,19 +289,9 @@ def evaluator(expression: str) -> Callable[[Any], list[Any]]:
     """
     # Imported here: it costs a third of a second, and R4's own parameters never need it.
     import fhirpathpy
-    import fhirpathpy.parser
     from fhirpathpy.models import models
 
-    grammar: Any = fhirpathpy.parser
-    # fhirpathpy itself evaluates what it could read before the first mistake.
-    lexer = grammar.FHIRPathLexer(grammar.InputStream(expression))
-    lexer.removeErrorListeners()
-    tokens = grammar.CommonTokenStream(lexer)
-    parser = grammar.FHIRPathParser(tokens)
-    parser.removeErrorListeners()
-    parser.expression()
-    if parser.getNumberOfSyntaxErrors() or tokens.LA(1) != grammar.Token.EOF:
-        raise ValueError(f"not FHIRPath: {expression!r}")
+    well_formed(expression)
     try:
         run = fhirpathpy.compile(expression, models["r4"])
         run({"resourceType": "Basic"}, {})  # what does not parse fails here only

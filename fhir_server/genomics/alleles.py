@@ -28,8 +28,10 @@ _CHANGE = re.compile(
     r"|ins(?P<ins>[ACGTN]+))",
     re.ASCII,
 )
+_PROTEIN = re.compile(r"\(p\.\S+\)$", re.ASCII)  # NM_000251.3(MSH2):c.1832del (p.Val611fs)
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
-LONGEST = 10_000  # bases that an allele is rolled, and that one stated in full may have
+LONGEST = 10_000  # bases that an allele may say, or a reference tell of it
+MOST = 2000  # placements of an allele
 
 Bases = Callable[[str, int, int], str]  # accession, start, end -> the bases there: "" where they are not known
 
@@ -79,9 +81,9 @@ def parse(text: str) -> Allele | None:
 
 
 def spelled(text: str) -> str:
-    """HGVS of any kind on a named sequence, as one would compare it: no spaces, no gene in brackets; "" for other
-    texts."""
-    found = _HGVS.fullmatch("".join(text.split()))
+    """HGVS of any kind on a named sequence, as one would compare it: no spaces, no gene and no protein change in
+    brackets; "" for other texts."""
+    found = _HGVS.fullmatch(_PROTEIN.sub("", "".join(text.split())))
     return f"{found['on']}:{found['kind']}.{found['change']}" if found else ""
 
 
@@ -131,7 +133,7 @@ def _made(deleted: str, how: str) -> str:
     return deleted * 2 if how == "dup" else deleted
 
 
-def keys(allele: Allele, reference: Bases | None = None, most: int = LONGEST) -> tuple[str, ...]:
+def keys(allele: Allele, reference: Bases | None = None, most: int = MOST) -> tuple[str, ...]:
     """The keys of all placements of an allele, at most `most`, the leftmost first; none if only the reference knows
     what is inserted. Raises Mismatch where it says other bases than the reference has, or goes beyond its end."""
     whole = _completed(allele, reference)
@@ -186,7 +188,7 @@ def _completed(allele: Allele, reference: Bases | None) -> Allele:
 
 
 def _window(accession: str, reference: Bases | None) -> Callable[[int], str]:
-    """The base at a position, read by the kilobase; "" where it is not known."""
+    """The base at a position, read by the kilobase; "" where it is not known, or is said to be any."""
     blocks: dict[int, str] = {}
 
     def base(at: int) -> str:
@@ -195,7 +197,7 @@ def _window(accession: str, reference: Bases | None) -> Callable[[int], str]:
         block, inside = divmod(at, 1024)
         if block not in blocks:
             blocks[block] = reference(accession, block * 1024, block * 1024 + 1024).upper()
-        return blocks[block][inside : inside + 1]
+        return blocks[block][inside : inside + 1].replace("N", "")
 
     return base
 

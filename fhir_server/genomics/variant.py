@@ -3,7 +3,7 @@
 https://hl7.org/fhir/uv/genomics-reporting/StructureDefinition-variant.html
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fhir_server.genomics.alleles import ACCESSION, Allele, keys, parse, replaced, spelled
@@ -19,6 +19,7 @@ STRUCTURAL = frozenset({"SO:0001019", "SO:0001742", "SO:0001743", "SO:1000035", 
                         "LA6686-5", "LA6689-9", "LA14033-7", "LA14034-5"})  # fmt: skip
 
 Parts = Mapping[str, list[dict[str, Any]]]
+_EMPTY: Mapping[str, Any] = {}
 
 
 class Interval(NamedTuple):
@@ -51,20 +52,29 @@ def place(resource: Mapping[str, Any]) -> Placed:
     accession = _accession(parts)
     system = next(iter(texts(parts, "92822-6")), "")
     exact, outer, inner = (_range(parts, code, system) for code in ("81254-5", "81301-4", "81302-2"))
-    alleles = [found for text in texts(parts, "81290-9", "81252-9", "48004-6") if (found := parse(text))]
+    alleles: list[tuple[Allele, tuple[str, ...]]] = []
+    spellings: list[str] = []
     stated = _stated(parts, accession, exact)
-    alleles += [stated] if stated else []
-    simple = [_of_allele(allele) for allele in alleles if allele.changes]
+    if stated:
+        alleles.append((stated, _keys(stated)))
+    for text in dict.fromkeys(texts(parts, "81290-9", "81252-9", "48004-6", "48005-3")):
+        allele = parse(text) if ":" in text else None
+        found = _keys(allele) if allele else ()
+        if allele:
+            alleles.append((allele, found))
+        if not found and ":" in text:  # what has a key needs no other name
+            spellings.append(spelled(text))
+    simple = [_of_allele(allele) for allele, _ in alleles if allele.changes]
     widest = surest = None
     if outer or inner:
         widest, surest = outer or inner, inner or outer
     elif exact and not alleles and _is_structural(parts, exact):
         widest = surest = exact
-    elif exact and not alleles and accession:
+    elif exact and accession and all(allele.accession != accession for allele, _ in alleles):
         simple.append(Interval(accession, *exact))
     return Placed(
-        tuple(dict.fromkeys((allele.accession, key) for allele in alleles for key in _keys(allele))),
-        tuple(dict.fromkeys(filter(None, map(spelled, texts(parts, "81290-9", "48004-6", "48005-3", "81252-9"))))),
+        tuple(dict.fromkeys((allele.accession, key) for allele, found in alleles for key in found)),
+        tuple(dict.fromkeys(filter(None, spellings))),
         tuple(dict.fromkeys(simple)),
         (Interval(accession, *widest),) if accession and widest else (),
         (Interval(accession, *surest),) if accession and surest else (),
@@ -75,8 +85,9 @@ def components(resource: Mapping[str, Any]) -> Parts:
     """The components of an Observation by each code they have, of whatever system."""
     found: dict[str, list[dict[str, Any]]] = {}
     for component in resource.get("component", ()):
-        for code in codes(component.get("code")):
-            found.setdefault(code, []).append(component)
+        for coding in component.get("code", _EMPTY).get("coding", ()):
+            if "code" in coding:
+                found.setdefault(coding["code"], []).append(component)
     return found
 
 
@@ -91,10 +102,16 @@ def texts(parts: Parts, *wanted: str) -> Iterator[str]:
     """What components say in codes, displays, texts and strings, in the order of `wanted`."""
     for code in wanted:
         for part in parts.get(code, ()):
-            concept = part.get("valueCodeableConcept", {})
+            concept = part.get("valueCodeableConcept", _EMPTY)
             for coding in concept.get("coding", ()):
-                yield from (coding[key] for key in ("code", "display") if key in coding)
-            yield from (text for text in (concept.get("text"), part.get("valueString")) if text)
+                if "code" in coding:
+                    yield coding["code"]
+                if "display" in coding:
+                    yield coding["display"]
+            if "text" in concept:
+                yield concept["text"]
+            if "valueString" in part:
+                yield part["valueString"]
 
 
 def _accession(parts: Parts) -> str:
@@ -152,6 +169,6 @@ def _is_structural(parts: Parts, exact: tuple[int, int]) -> bool:
     return "82155-3" in parts or exact[1] - exact[0] >= LONG or not STRUCTURAL.isdisjoint(texts(parts, "48019-4"))
 
 
-def _keys(allele: Allele) -> Iterable[str]:
+def _keys(allele: Allele) -> tuple[str, ...]:
     found = keys(allele, most=MOST_KEYS)
     return found if len(found) < MOST_KEYS else found[:1]

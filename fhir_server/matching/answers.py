@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from fhir_server.fhir.dates import DAY, bounds
+from fhir_server.matching.expression import holds
 from fhir_server.matching.facts import ECOG, MSI, TMB, Diagnosis, Facts, Result
 from fhir_server.matching.finding import Finding, Outcome, dated, doubtful
 from fhir_server.matching.kinds import (
@@ -15,6 +16,7 @@ from fhir_server.matching.kinds import (
     HasResult,
     HasSpecimen,
     HasVariant,
+    Holds,
     InPlace,
     OfAge,
     OfSex,
@@ -57,6 +59,8 @@ def answer(test: Test, facts: Facts, terminology: Terminology, today: date) -> F
             return _specimen(test, facts, terminology)
         case InPlace():
             return _place(test, facts)
+        case Holds():
+            return holds(test, facts, today)
         case Unjudged():
             return Finding(
                 "unknown", f"Cannot be judged: {test.reason}", (), "Ask the study team to mend the criterion"

@@ -6,7 +6,18 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_server.fhir.codec import Resource
-from fhir_server.matching.kinds import Duration, HadTherapy, HasResult, HasVariant, OfAge, OfStage, Test, Unjudged
+from fhir_server.matching.expression import expression_test, expressions
+from fhir_server.matching.kinds import (
+    Duration,
+    HadTherapy,
+    HasResult,
+    HasVariant,
+    Holds,
+    OfAge,
+    OfStage,
+    Test,
+    Unjudged,
+)
 from fhir_server.matching.leaves import DESCRIBED, WASHOUT, duration_of, leaf_test
 from fhir_server.matching.values import OWN, concepts, named
 from fhir_server.terminology.codes import Concept, Terminology
@@ -113,7 +124,7 @@ def compile_study(study: Resource, version: int, resolve: Resolve, terminology: 
         arm = next((name for name in _names(group) if name in arms), "")
         if group.get("active") is False or (arm and _arm_status(arms[arm]) != "active"):
             continue
-        if not group.get("characteristic"):
+        if _empty(group):
             reading.problem(target, "the Group has no characteristic: the arm gets no candidates")
             continue
         reading.used[:] = [f"Group/{group['id']}/_history/{number}"]
@@ -139,7 +150,8 @@ def compile_study(study: Resource, version: int, resolve: Resolve, terminology: 
 
 def _timed(leaf: Leaf) -> bool:
     washout = isinstance(leaf.test, HadTherapy) and leaf.test.washout is not None
-    return washout or isinstance(leaf.test, OfAge) or leaf.max_age is not None
+    daily = isinstance(leaf.test, Holds) and leaf.test.daily
+    return washout or daily or isinstance(leaf.test, OfAge) or leaf.max_age is not None
 
 
 def _bare(leaf: Leaf) -> Leaf:
@@ -149,6 +161,10 @@ def _bare(leaf: Leaf) -> Leaf:
 @lru_cache(maxsize=8192)
 def _same_leaf(leaf: Leaf) -> Leaf:
     return leaf
+
+
+def _empty(group: Resource) -> bool:
+    return not (group.get("characteristic") or expressions(group))
 
 
 def _codes(test: Test) -> tuple[Concept, ...]:
@@ -202,6 +218,7 @@ class _Reading(NamedTuple):
             )
             for number, characteristic in enumerate(characteristics, 1)
         )
+        parts += tuple(self._expressions(group, id, where, path))
         modifiers = {named(extension.get("url", "")): extension for extension in group.get("modifierExtension", ())}
         method = modifiers.pop(METHOD, {}).get("valueCode", "all-of")
         threshold = modifiers.pop(THRESHOLD, {})
@@ -214,6 +231,18 @@ class _Reading(NamedTuple):
             asked = f"the combination method {method} with threshold {number} is not known, or not for {len(parts)}"
             self.refuse(where, asked, f"{path}.modifierExtension")
         return made or Branch(id, len(parts), parts, exclude)
+
+    def _expressions(self, group: Resource, id: str, where: str, path: str) -> Iterator[Leaf]:
+        """The expression that a Group has instead of characteristics."""
+        found = expressions(group)
+        if found and (group.get("characteristic") or len(found) > 1):
+            text = "a characteristicExpression stands alone: put it into a Group of its own"
+            self.refuse(where, text, f"{path}.extension[{found[0][0]}]")
+        for number, extension in found:
+            test = _same(expression_test(extension))
+            if isinstance(test, Unjudged):
+                self.problem(where, test.reason, f"{path}.extension[{number}]")
+            yield Leaf(extension.get("id") or (f"{id}.1" if id else "1"), test, False)
 
     def _node(self, characteristic: Resource, holder: Resource, place: str, trail: tuple[str, ...], path: str) -> Node:
         id = characteristic.get("id", place)
@@ -263,7 +292,7 @@ class _Reading(NamedTuple):
             found, inside_path = (other[0], other[0]) if other else (None, holder), "Group"
             self.used.extend([f"Group/{other[0]['id']}/_history/{other[1]}"] if other else ())
         group, inside = found
-        if group is None or group.get("resourceType") != "Group" or not group.get("characteristic"):
+        if group is None or group.get("resourceType") != "Group" or _empty(group):
             reason = f"the Group {target or '(none)'} cannot be found or is empty"
             later = group is None and not target.startswith("#") and target != ""
             return self._unjudged(id, where, reason, exclude, "" if later else f"{path}.value")

@@ -8,7 +8,7 @@ from fhir_server.access.statements import FOREVER
 from fhir_server.fhir.dates import DAY, bounds
 from fhir_server.matching.criteria import Leaf, Study
 from fhir_server.matching.facts import Facts
-from fhir_server.matching.kinds import Duration, HadTherapy, OfAge
+from fhir_server.matching.kinds import Duration, HadTherapy, Holds, OfAge
 from fhir_server.matching.people import Person
 
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -20,7 +20,10 @@ def due(person: Person, timed: Iterable[Leaf], now: int) -> set[int]:
     """The next times (µs) after `now` at which the person is to be judged again; none if time changes nothing."""
     times = {person.permission.edge, person.permission.edge + SETTLING} if person.permission.edge < FOREVER else set()
     today = date.fromordinal(_EPOCH + now // DAY)
+    timed = tuple(timed)
     days = [day for facts in person.known.values() for leaf in timed for day in flips(leaf, facts) if day > today]
+    if person.known:
+        days += [today + timedelta(1) for leaf in timed if isinstance(leaf.test, Holds)]
     if days:
         times.add((min(days).toordinal() - _EPOCH) * DAY)
     return times

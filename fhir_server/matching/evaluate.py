@@ -1,6 +1,7 @@
 """Criteria against facts: met, not met or unknown, with evidence. https://hl7.org/fhir/R4/group.html"""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
@@ -84,9 +85,32 @@ def fails(study: Study, facts: Facts, terminology: Terminology, now: int, memo: 
     return all(_quick(way.root, asking) == "not-met" for way in study.alternatives)
 
 
+def standing(
+    study: Study, facts: Facts, terminology: Terminology, now: int, memo: Memo | None = None
+) -> list[tuple[Outcome, list[Outcome]]]:
+    """For each way into a study the outcome, and those of the characteristics of its own Group; without reasons. The
+    latter are left out for a way that is closed."""
+    asking = _asking(facts, terminology, now, memo)
+    found: list[tuple[Outcome, list[Outcome]]] = []
+    for way in study.alternatives:
+        outcome = _quick(way.root, asking)
+        found.append((outcome, [] if outcome == "not-met" else [_quick(one, asking) for one in _top(way.root)]))
+    return found
+
+
+def _top(root: Branch) -> Iterator[Node]:
+    """The nodes that are shown at depth 0."""
+    for part in root.parts:
+        if isinstance(part, Branch) and not part.id:
+            yield from _top(part)
+        else:
+            yield part
+
+
 def _quick(node: Node, asking: _Asking) -> Outcome:
     if isinstance(node, Leaf):
-        return evaluate(node, asking).outcome
+        outcome = _found(node, asking).outcome
+        return negate(outcome) if node.exclude else outcome
     met, possible = 0, len(node.parts)
     for part in node.parts:
         if met >= node.needed or possible < node.needed:
@@ -108,7 +132,9 @@ def _node(node: Node, asking: _Asking, into: list[Judged], depth: int) -> Outcom
     outcomes = [_node(part, asking, into, below) for part in node.parts]
     reached = at_least(node.needed, outcomes)
     if reached != "unknown":
-        into[start:] = [judged._replace(open=False) for judged in into[start:]]
+        for place in range(start, len(into)):
+            if into[place].open:
+                into[place] = into[place]._replace(open=False)
     outcome = negate(reached) if node.exclude else reached
     if shown:
         into.insert(start, Judged(node, Finding(outcome, _tally(node, into[start:], below)), False, depth))
@@ -123,11 +149,16 @@ def _tally(node: Branch, members: list[Judged], depth: int) -> str:
 
 def evaluate(leaf: Leaf, asking: _Asking) -> Finding:
     """The finding of a single criterion; what is excluded is met by those who do not have it."""
+    finding = _found(leaf, asking)
+    return finding._replace(outcome=negate(finding.outcome)) if leaf.exclude else finding
+
+
+def _found(leaf: Leaf, asking: _Asking) -> Finding:
     key = id(leaf.test), leaf.max_age
     finding = asking.memo.get(key)
     if finding is None:
         finding = asking.memo[key] = answered(leaf, asking.facts, asking.terminology, asking.today)
-    return finding._replace(outcome=negate(finding.outcome)) if leaf.exclude else finding
+    return finding
 
 
 def answered(leaf: Leaf, facts: Facts, terminology: Terminology, today: date) -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fhir_server.matching.hgvs import Variant
 from fhir_server.matching.stage import Stage
@@ -147,3 +147,4 @@ class Facts(NamedTuple):
     stages: tuple[Staged, ...] = ()
     therapies: tuple[Therapy, ...] = ()
     samples: tuple[Sample, ...] = ()
+    subjects: tuple[Mapping[str, Any], ...] = ()  # what expressions see of each Patient

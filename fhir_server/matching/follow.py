@@ -12,7 +12,9 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from itertools import islice
-from typing import Any
+from time import monotonic
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -24,16 +26,18 @@ from fhir_server.matching.criteria import asked
 from fhir_server.matching.due import time_bound
 from fhir_server.matching.judge import Scope, judge
 from fhir_server.matching.match import MatchSummary, finish
-from fhir_server.matching.records import BATCH, by_ids
+from fhir_server.matching.records import PEOPLE, by_ids
 from fhir_server.matching.studies import read_studies
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
-from fhir_server.store.seam import Busy, Conflict, Query, StoreError, Tx
+from fhir_server.store.seam import Busy, Conflict, Query, Store, StoreError, Tx
+from fhir_server.terminology.codes import Terminology
 
 FEED, HOLDER, DUE = "match/feed", "match/lease", "match/due/"
 LEASE = 20_000_000  # microseconds after which another process follows in place of one that died
 QUICK, SLOW = 0.1, 1.0  # seconds between two looks: soon after something happened, and else
 CHANGES = 200  # looked at in one step
+KEEP = 2.0  # seconds that the studies of a step serve those after it, unless the feed tells of a change
 FOREVER_DIGITS = 20
 
 log = logging.getLogger("fhir_server")
@@ -52,6 +56,18 @@ class Feed(msgspec.Struct, frozen=True):
     after: list[Any] | None = None
     sweeps: tuple[Sweep, ...] = ()
     engine: str = ""
+
+
+class _Kept(NamedTuple):
+    """The studies as they were read before the feed's step `version`, until when (monotonic seconds)."""
+
+    version: int
+    until: float
+    terminology: Terminology
+    scope: Scope
+
+
+_kept: WeakKeyDictionary[Store, _Kept] = WeakKeyDictionary()
 
 
 class Lost(Exception):
@@ -122,7 +138,9 @@ async def step(server: Server) -> bool:
         sweeps = feed.sweeps
         if found.studies:
             sweeps = (*sweeps, Sweep(tuple(found.studies)))
-        due = await _judge(server, tuple(found.patients), None)
+        if any(row.type in ("ResearchStudy", "Group") for row in rows):
+            _kept.pop(server.store, None)
+        due = await _judge(server, version, tuple(found.patients), None)
         await _note(server, Feed(after, sweeps, engine), version, due)
         return True
     moved, feed = after != feed.after, Feed(after, feed.sweeps, engine)
@@ -131,7 +149,7 @@ async def step(server: Server) -> bool:
     late = [key for key, _ in waiting if int(key.removeprefix(DUE).partition("/")[0]) <= now]
     if late:
         patients = dict.fromkeys(key.removeprefix(DUE).partition("/")[2] for key in late)
-        await _note(server, feed, version, await _judge(server, tuple(patients), None))
+        await _note(server, feed, version, await _judge(server, version, tuple(patients), None))
         await asyncio.gather(*map(server.store.delete_state, late))
         return True
     if not feed.sweeps:
@@ -140,8 +158,8 @@ async def step(server: Server) -> bool:
         return False
     sweep, *others = feed.sweeps
     position = None if sweep.after is None else tuple(sweep.after)
-    page = await server.store.search(Query(("Patient",), EVERYTHING, count=BATCH, after=position))
-    due = await _judge(server, [row.id for row in page.rows], sweep.studies)
+    page = await server.store.search(Query(("Patient",), EVERYTHING, count=PEOPLE, after=position))
+    due = await _judge(server, version, [row.id for row in page.rows], sweep.studies)
     left = [] if page.next is None else [Sweep(sweep.studies, list(page.next))]
     await _note(server, Feed(feed.after, (*left, *others), engine), version, due)
     return True
@@ -163,6 +181,8 @@ async def _note(server: Server, feed: Feed, version: int, due: Iterable[tuple[in
             await tx.put_state(key, b"{}", 0)
 
     await server.store.transact(work)
+    if server.store in _kept:
+        _kept[server.store] = _kept[server.store]._replace(version=version + 1)
 
 
 async def _end(server: Server) -> list[Any] | None:
@@ -186,18 +206,36 @@ async def _changes(server: Server, after: list[Any] | None) -> tuple[list[Any], 
     return rows, after
 
 
-async def _judge(server: Server, patients: Sequence[str], studies: tuple[str, ...] | None) -> list[tuple[int, str]]:
+async def _every_study(server: Server, version: int) -> Scope:
+    """All studies. They are read again after KEEP, or when another process has taken a step since."""
+    kept = _kept.get(server.store)
+    if (
+        kept is None
+        or kept.version != version
+        or kept.until < monotonic()
+        or kept.terminology is not server.terminology
+    ):
+        until = monotonic() + KEEP
+        every = {one.study.id: one.study for one in await read_studies(server)}
+        scope = Scope(every, True, asked(every.values()), time_bound(every.values()))
+        kept = _kept[server.store] = _Kept(version, until, server.terminology, scope)
+    return kept.scope
+
+
+async def _judge(
+    server: Server, version: int, patients: Sequence[str], studies: tuple[str, ...] | None
+) -> list[tuple[int, str]]:
     """Judge patients and write what follows; returns who is due when."""
     if not patients:
         return []
-    registered = await read_studies(server)
-    every = {one.study.id: one.study for one in registered}
-    whole = studies is None or not every.keys() >= set(studies)  # one that is gone takes its candidates along
-    known = every if whole else {id: every[id] for id in studies or ()}
-    scope = Scope(known, whole, asked(known.values()), time_bound(every.values()))
+    every = await _every_study(server, version)
+    scope = every
+    if studies is not None and every.studies.keys() >= set(studies):  # one that is gone takes its candidates along
+        named = {id: every.studies[id] for id in studies}
+        scope = Scope(named, False, asked(named.values()), every.timed)
     due: list[tuple[int, str]] = []
     waiting = iter(patients)
-    while some := list(islice(waiting, BATCH)):
+    while some := list(islice(waiting, PEOPLE)):
         cases = await judge(server, scope, (await by_ids(server, "Patient", some)).values())
         await finish(server, scope, cases, MatchSummary())
         due += [(time, case.patient) for case in cases for time in case.due]

@@ -12,7 +12,7 @@ HGNC = "http://www.genenames.org"
 
 @dataclass(frozen=True, slots=True)
 class Genes:
-    """The loaded genes: HGNC id by symbol and by RefSeq accession, symbol by id."""
+    """The loaded genes: HGNC id by symbol, former symbol or alias, and by accession; symbol by id."""
 
     by_symbol: Mapping[str, str]
     by_reference: Mapping[str, str]
@@ -36,11 +36,23 @@ class Genes:
 
 @lru_cache(maxsize=8)
 def genes_of(terminology: Terminology) -> Genes:
-    """The genes among the loaded concepts."""
-    symbols = {code: terminology.display(Concept(HGNC, code)) for code in terminology.loaded.get(HGNC, ())}
+    """The genes among the loaded concepts. A former symbol or an alias names a gene where it is no symbol itself and
+    names no other gene."""
+    codes = [code for code in terminology.loaded.get(HGNC, ()) if not _withdrawn(terminology, code)]
+    symbols = {code: terminology.display(Concept(HGNC, code)) for code in codes}
+    aliases: dict[str, set[str]] = {}
+    for code in codes:
+        for name in terminology.names.get(Concept(HGNC, code), ()):
+            aliases.setdefault(name.upper(), set()).add(code)
+    certain = {name: next(iter(owners)) for name, owners in aliases.items() if len(owners) == 1}
     references = {
-        reference: code
+        reference.partition(".")[0]: code
         for code in symbols
-        for reference in terminology.property(Concept(HGNC, code), "reference-sequence")
+        for name in ("reference-sequence", "mane-select")
+        for reference in terminology.property(Concept(HGNC, code), name)
     }
-    return Genes({symbol.upper(): code for code, symbol in symbols.items()}, references, symbols)
+    return Genes(certain | {symbol.upper(): code for code, symbol in symbols.items()}, references, symbols)
+
+
+def _withdrawn(terminology: Terminology, code: str) -> bool:
+    return True in terminology.property(Concept(HGNC, code), "inactive")

@@ -1,6 +1,7 @@
 """Which candidates patients should have: consent first, then the record, then every study. See docs/matching.md."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
@@ -12,7 +13,7 @@ from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.kinds import HasDiagnosis
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.permission import NO_STUDY
-from fhir_server.matching.population import Population
+from fhir_server.matching.population import Population, ones
 from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
 from fhir_server.terminology.codes import Concept
@@ -55,15 +56,18 @@ async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> li
     looked_at = [person for person in persons if NO_STUDY in person.known]
     population = Population([person.known[NO_STUDY] for person in looked_at], server.terminology, now)
     fitting = {id: population.of_study(study).possible for id, study in scope.studies.items() if study.open}
-    places = {person.id: number for number, person in enumerate(looked_at)}
+    fits: dict[str, list[str]] = {person.id: [] for person in persons}
+    for id, sets in fitting.items():
+        for place in ones(sets):
+            fits[looked_at[place].id].append(id)
     cases = []
     for person in persons:
         mine = [row for id in person.ids for row in subjects.get(id, ())]
         own = {row[0]["id"]: kept[row[0]["id"]] for row in mine if row[0]["id"] in kept}
-        bit = 1 << places[person.id] if person.id in places else 0
-        fits = {id for id, sets in fitting.items() if sets & bit} - person.permission.named
-        fits |= _fits_named(server, scope, person, now)
-        cases.append(_case(server, scope, _Known(person, mine, own, frozenset(fits)), now))
+        general = [id for id in fits[person.id] if id not in person.permission.named]
+        may = dict.fromkeys([*general, *_fits_named(server, scope, person, now)])
+        cases.append(_case(server, scope, _Known(person, mine, own, may, fitting.keys()), now))
+        await asyncio.sleep(0)  # others are served meanwhile
     return cases
 
 
@@ -83,7 +87,20 @@ class _Known(NamedTuple):
     person: Person
     subjects: list[Versioned]
     held: Mapping[str, Held]
-    fitting: frozenset[str]
+    fitting: Collection[str]
+    open: Set[str]  # all studies that can have candidates
+
+    @property
+    def pairs(self) -> int:
+        """With how many studies the person may be matched."""
+        named = self.person.permission.named & self.open
+        others = len(self.open) - len(named) if NO_STUDY in self.person.known else 0
+        return others + len(named & self.person.known.keys())
+
+    def studies(self) -> list[str]:
+        """The studies of what the matcher wrote."""
+        rows = (before.subject for before in self.held.values() if before.subject is not None)
+        return [row[0].get("study", {}).get("reference", "").removeprefix("ResearchStudy/") for row in rows]
 
     def others(self) -> list[Versioned]:
         """The ResearchSubjects that a person keeps."""
@@ -92,15 +109,15 @@ class _Known(NamedTuple):
 
 def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     person = known.person
-    open_ = [study for study in scope.studies.values() if study.open and person.facts(study.id) is not None]
     wanted: list[Wanted] = []
     memos: dict[int, Memo] = {}  # by identity of the facts
     untouched = 0
-    for study in open_:
-        if study.id not in known.fitting and not known.held:
+    for id in dict.fromkeys([*known.fitting, *known.studies()]):
+        study = scope.studies.get(id)
+        if study is None or not study.open or person.facts(id) is None:
             continue
-        before = known.held.get(pair_id(study.id, person.id), _NOTHING)
-        if study.id not in known.fitting and not before.ours:
+        before = known.held.get(pair_id(id, person.id), _NOTHING)
+        if id not in known.fitting and not before.ours:
             continue
         pair = _evaluated(server, study, person, before, now, memos)
         if pair is None:
@@ -109,10 +126,10 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
             untouched += pair.positive
         else:
             wanted.append(pair)
-    wanted += _taken_back(scope, known, {study.id for study in open_}, now)
+    wanted += _taken_back(scope, known, now)
     again = frozenset(due(person, scope.timed, now))
     return Case(
-        person.id, bool(person.known), len(open_), untouched, tuple(wanted), known.held, person.policy, now, again
+        person.id, bool(person.known), known.pairs, untouched, tuple(wanted), known.held, person.policy, now, again
     )
 
 
@@ -146,7 +163,7 @@ def promising(result: Result, most: int) -> bool:
     return unknown <= most and not any(isinstance(test, HasDiagnosis) for test in kinds)
 
 
-def _taken_back(scope: Scope, known: _Known, judged: set[str], now: int) -> Iterator[Wanted]:
+def _taken_back(scope: Scope, known: _Known, now: int) -> Iterator[Wanted]:
     """Candidates of earlier runs that no criteria speak for today: no consent, a death, a study that is not open, a
     Patient that another leads."""
     person = known.person
@@ -156,7 +173,8 @@ def _taken_back(scope: Scope, known: _Known, judged: set[str], now: int) -> Iter
         study = before.subject[0].get("study", {}).get("reference", "").removeprefix("ResearchStudy/")
         patient = before.subject[0].get("individual", {}).get("reference", "").removeprefix("Patient/")
         leads = patient == person.id
-        if (leads and study in judged) or id != pair_id(study, patient) or not (scope.whole or study in scope.studies):
+        judged = study in scope.studies and scope.studies[study].open and person.facts(study) is not None
+        if (leads and judged) or id != pair_id(study, patient) or not (scope.whole or study in scope.studies):
             continue
         if not person.permission.of_study(study):
             status, why = "withdrawn", "The patient's consent does not permit matching with trials."

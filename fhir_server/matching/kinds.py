@@ -217,6 +217,15 @@ class HasSpecimen:
 
 
 @dataclass(frozen=True, slots=True)
+class Holds:
+    """A FHIRPath expression on the Patient is true; `daily` if it asks for the day."""
+
+    text: str
+    expression: str
+    daily: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unjudged:
     """A criterion that cannot be judged, and why."""
 
@@ -235,5 +244,6 @@ Test = (
     | HasResult
     | HadTherapy
     | HasSpecimen
+    | Holds
     | Unjudged
 )

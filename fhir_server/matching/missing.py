@@ -21,6 +21,7 @@ from fhir_server.matching.kinds import (
     HasResult,
     HasSpecimen,
     HasVariant,
+    Holds,
     InPlace,
     OfAge,
     OfSex,
@@ -98,11 +99,11 @@ def _sets(node: Node, wanted: bool, result: Result, places: dict[int, int]) -> _
             return [frozenset({_Literal(places[id(node)], datum(judged), id(node.test), wanted != node.exclude)})]
         return [frozenset()] if (judged.finding.outcome == "met") == wanted else []
     inner = wanted != node.exclude
-    needed = node.needed if inner else len(node.parts) - node.needed + 1
-    reached: list[_Sets] = [[frozenset()], *([] for _ in range(max(needed, 0)))]
-    for part in node.parts:
+    needed = max(node.needed if inner else len(node.parts) - node.needed + 1, 0)
+    reached: list[_Sets] = [[frozenset()], *([] for _ in range(needed))]  # reached[n]: for n of the parts seen
+    for left, part in zip(range(len(node.parts) - 1, -1, -1), node.parts, strict=True):
         options = _sets(part, inner, result, places)
-        for number in range(len(reached) - 1, 0, -1):
+        for number in range(needed, max(needed - left, 1) - 1, -1):  # fewer cannot become enough
             more = [one | other for one in reached[number - 1] for other in options]
             reached[number] = _smallest([*reached[number], *more])
     return reached[-1]
@@ -110,6 +111,8 @@ def _sets(node: Node, wanted: bool, result: Result, places: dict[int, int]) -> _
 
 def _smallest(sets: _Sets) -> _Sets:
     """Those that do not contradict themselves nor hold more than another, the smallest MOST of them."""
+    if len(sets) < 2 and all(map(_consistent, sets)):
+        return sets
     kept: _Sets = []
     for one in sorted((one for one in sets if _consistent(one)), key=_size):
         if len(kept) < MOST and not any(other <= one for other in kept):
@@ -149,6 +152,8 @@ def requirement(test: Test) -> Resource | None:
             return _filtered("Condition", ("code", test.concepts))
         case OfAge():
             return {"type": "Patient", "mustSupport": ["birthDate"]}
+        case Holds():
+            return {"type": "Patient"}
         case OfSex():
             return {"type": "Patient", "mustSupport": ["gender"]}
         case InPlace():

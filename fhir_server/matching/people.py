@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from fhir_server.access.policy import POLICY, read_policy
+from fhir_server.access.judging import POLICY, read_policy
 from fhir_server.fhir.references import parse
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
@@ -49,7 +49,7 @@ async def look(
 
     Of those whose consent does not permit it only the Consents are read, and nothing more of the deceased. `asked`:
     what Observations the studies ask about. `studies`: which may be asked for. Of Patients that are only joined with
-    these what is `visible` adds facts, but all of them deny and die. `where`: what else records must meet."""
+    these what is `visible` adds facts, but all of them deny and die. `where`: what else is asked of what is read."""
     groups = await _joined(server, patients)
     shown = await _visible(server, groups, visible)
     persons = [_person(group, now) for group in groups]

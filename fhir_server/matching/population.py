@@ -5,8 +5,10 @@ A study is an expression of such sets. Which patients are in the two is found by
 their facts once.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
+from functools import reduce
+from operator import and_, or_
 from typing import NamedTuple
 
 from fhir_server.fhir.dates import DAY
@@ -66,6 +68,10 @@ class Population:
         """Those who are in at least so many of the sets."""
         if needed > len(sets):
             return 0
+        if needed == len(sets):
+            return reduce(and_, sets, self._all)
+        if needed == 1:
+            return reduce(or_, sets, 0)
         reached = [self._all, *[0] * needed]  # reached[n]: who is in n or more of those seen
         for one in sets:
             for n in range(needed, 0, -1):
@@ -94,6 +100,14 @@ class Population:
             size = len(self._people)
             found = self._groups[at] = [(self._people[some[0]], bits(some, size)) for some in groups.values()]
         return found
+
+
+def ones(held: int) -> Iterator[int]:
+    """The places that are in a set."""
+    while held:
+        lowest = held & -held
+        yield lowest.bit_length() - 1
+        held ^= lowest
 
 
 def bits(places: Iterable[int], size: int) -> int:

@@ -6,6 +6,7 @@ date. population.py judges each distinct projection once, however many patients 
 
 from collections.abc import Hashable
 
+from fhir_server.fhir import codec
 from fhir_server.matching.answers import newest
 from fhir_server.matching.criteria import Leaf
 from fhir_server.matching.facts import SPREAD, Facts, Source
@@ -16,6 +17,7 @@ from fhir_server.matching.kinds import (
     HasResult,
     HasSpecimen,
     HasVariant,
+    Holds,
     InPlace,
     OfAge,
     OfSex,
@@ -80,6 +82,8 @@ def projection(leaf: Leaf, facts: Facts) -> Hashable:
             )
         case HasSpecimen():
             return frozenset((one.concepts, one.available) for one in facts.samples)
+        case Holds():
+            return codec.encode(list(facts.subjects))
         case Unjudged():
             return None
 

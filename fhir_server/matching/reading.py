@@ -6,6 +6,7 @@ from typing import Any
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import bounds
+from fhir_server.matching.expression import subject
 from fhir_server.matching.facts import (
     ECOG,
     MSI,
@@ -103,6 +104,7 @@ def facts_of(
         stages=tuple(sorted(stages, key=lambda one: _when(one.source.date))),
         therapies=tuple(therapies),
         samples=tuple(samples),
+        subjects=tuple(subject(one) for one, _ in people),
     )
 
 

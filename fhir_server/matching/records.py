@@ -14,7 +14,8 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 from fhir_server.terminology.codes import Concept
 
-BATCH = 25  # patients whose records are in memory at a time; SQLite tests every row against each of them
+BATCH = 25  # patients whose records are read at once; SQLite tests every row against each of them
+PEOPLE = 100  # patients who are judged together, and whose records are in memory at a time
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
 PATIENT = {
@@ -50,7 +51,7 @@ async def patients(server: Server, where: Predicate = EVERYTHING) -> AsyncIterat
     batch: list[Stored] = []
     async for row in server.store.scan(Query(("Patient",), where)):
         batch.append(row)
-        if len(batch) == BATCH:
+        if len(batch) == PEOPLE:
             yield batch
             batch = []
     if batch:
@@ -67,12 +68,11 @@ async def of_patients(
     path = PATIENT[types[0]]
     wanted = tuple(map(partial(of_patient, types[0]), ids))
     grouped: Grouped = {}
-    if not wanted:
-        return grouped
-    async for row in server.store.scan(Query(types, And((Or(wanted), where)))):
-        resource = codec.decode(row.body)
-        target = parse(resource.get(path, {}).get("reference", ""), server.settings.base)
-        grouped.setdefault(target.id, []).append((resource, row.version))
+    for start in range(0, len(wanted), BATCH):
+        async for row in server.store.scan(Query(types, And((Or(wanted[start : start + BATCH]), where)))):
+            resource = codec.decode(row.body)
+            target = parse(resource.get(path, {}).get("reference", ""), server.settings.base)
+            grouped.setdefault(target.id, []).append((resource, row.version))
     return grouped
 
 

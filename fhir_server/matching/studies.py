@@ -1,24 +1,47 @@
 """The studies of the store with their criteria compiled; each compilation is kept until a resource of it changes.
 
-What is kept is keyed by the stored bytes themselves, so that it can be forgotten at any time and is never out of date.
+What is kept is compared with the stored bytes at each use, so that it can be forgotten at any time and is never out of
+date.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.references import parse
 from fhir_server.matching.criteria import DEPTH, Study, compile_study, group_references
 from fhir_server.search.predicate import EVERYTHING, ID, Is, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Query, Stored
+from fhir_server.store.seam import Query, Store, Stored
 from fhir_server.terminology.codes import Terminology
 
 KEPT = 8192
 CHUNK = 500  # Groups fetched by id in one query
 
-Groups = tuple[tuple[str, str, bytes, int], ...]  # reference as written, id, body, version
+Used = dict[str, tuple[str, Stored | None]]  # Groups by reference as written: the id, and the row if there is one
+
+
+class _Compiled(NamedTuple):
+    """A compiled study, and all that it rests on."""
+
+    row: Stored
+    used: Used
+    terminology: Terminology
+    study: Study
+
+
+References = tuple[tuple[str, str], ...]  # to Groups: as written, and the id
+
+
+class Kept(NamedTuple):
+    """What is kept of a store: studies by id, and what rows refer to by type and id."""
+
+    studies: dict[str, _Compiled]
+    references: dict[tuple[str, str], tuple[Stored, References]]
+
+
+_kept: WeakKeyDictionary[Store, Kept] = WeakKeyDictionary()
 
 
 class Registered(NamedTuple):
@@ -31,17 +54,15 @@ class Registered(NamedTuple):
 async def read_studies(server: Server, where: Predicate = EVERYTHING) -> list[Registered]:
     """The studies that match, in order of creation."""
     rows = [row async for row in server.store.scan(Query(("ResearchStudy",), where))]
-    groups = await _groups(server, rows)
-    terminology, base = server.terminology, server.settings.base
-    return [
-        Registered(_compiled(terminology, row.body, row.version, _used(row.body, groups, base)), row) for row in rows
-    ]
+    terminology, base, kept = server.terminology, server.settings.base, _kept.setdefault(server.store, Kept({}, {}))
+    groups = await _groups(server, rows, kept)
+    return [Registered(_compiled(terminology, base, row, groups, kept), row) for row in rows]
 
 
-async def _groups(server: Server, studies: Iterable[Stored]) -> Mapping[str, Stored]:
+async def _groups(server: Server, studies: Iterable[Stored], kept: Kept) -> Mapping[str, Stored]:
     """Every Group that active studies refer to, directly or through other Groups, by id."""
     found: dict[str, Stored] = {}
-    wanted = _ids((row.body for row in studies), server.settings.base)
+    wanted = _ids(studies, server.settings.base, kept)
     for _ in range(DEPTH + 1):
         new = [id for id in wanted if id not in found]
         if not new:
@@ -51,38 +72,64 @@ async def _groups(server: Server, studies: Iterable[Stored]) -> Mapping[str, Sto
             where = Is(ID, (("id", "in", tuple((id,) for id in new[at : at + CHUNK])),))
             rows += [row async for row in server.store.scan(Query(("Group",), where))]
         found.update((row.id, row) for row in rows)
-        wanted = _ids((row.body for row in rows), server.settings.base)
+        wanted = _ids(rows, server.settings.base, kept)
     return found
 
 
-def _ids(bodies: Iterable[bytes], base: str) -> dict[str, None]:
-    return {id: None for body in bodies for _, id in _references(body, base)}
+def _ids(rows: Iterable[Stored], base: str, kept: Kept) -> dict[str, None]:
+    return {id: None for row in rows for _, id in _references(row, base, kept)}
 
 
-@lru_cache(maxsize=KEPT)
-def _references(body: bytes, base: str) -> tuple[tuple[str, str], ...]:
-    """The Groups that a Group or an active study refers to: each reference as written, and the id."""
-    resource = codec.decode(body)
-    if resource["resourceType"] == "ResearchStudy" and resource.get("status") != "active":
-        return ()
-    parsed = ((text, parse(text, base)) for text in group_references(resource))
-    return tuple((text, target.id) for text, target in parsed if target.type == "Group")
+def _references(row: Stored, base: str, kept: Kept) -> References:
+    """The Groups that a Group or an active study refers to."""
+    before = kept.references.get((row.type, row.id))
+    if before is not None and _same(before[0], row):
+        return before[1]
+    resource = codec.decode(row.body)
+    found: References = ()
+    if row.type != "ResearchStudy" or resource.get("status") == "active":
+        parsed = ((text, parse(text, base)) for text in group_references(resource))
+        found = tuple((text, target.id) for text, target in parsed if target.type == "Group")
+    if len(kept.references) >= 2 * KEPT:
+        kept.references.clear()
+    kept.references[row.type, row.id] = row, found
+    return found
 
 
-def _used(body: bytes, groups: Mapping[str, Stored], base: str) -> Groups:
-    """What a study's compilation rests on besides the study."""
-    used: dict[str, tuple[str, str, bytes, int]] = {}
-    open_ = list(_references(body, base))
+def _used(row: Stored, groups: Mapping[str, Stored], base: str, kept: Kept) -> Used:
+    """Every Group that a study's compilation rests on, None for one that is not there."""
+    used: Used = {}
+    open_ = list(_references(row, base, kept))
     while open_:
         text, id = open_.pop()
-        row = groups.get(id)
-        if row is not None and text not in used:
-            used[text] = text, id, row.body, row.version
-            open_ += _references(row.body, base)
-    return tuple(sorted(used.values()))
+        if text not in used:
+            group = groups.get(id)
+            used[text] = id, group
+            open_ += _references(group, base, kept) if group is not None else ()
+    return used
 
 
-@lru_cache(maxsize=KEPT)
-def _compiled(terminology: Terminology, body: bytes, version: int, groups: Groups) -> Study:
-    decoded = {text: (codec.decode(group), number) for text, _, group, number in groups}
-    return compile_study(codec.decode(body), version, decoded.get, terminology)
+def _compiled(terminology: Terminology, base: str, row: Stored, groups: Mapping[str, Stored], kept: Kept) -> Study:
+    """A study compiled; kept until it, a Group that it rests on or the terminology is another."""
+    before = kept.studies.get(row.id)
+    if (
+        before is not None
+        and before.terminology is terminology
+        and _same(before.row, row)
+        and all(_same(held, groups.get(id)) for id, held in before.used.values())
+    ):
+        return before.study
+    used = _used(row, groups, base, kept)
+    decoded = {text: (codec.decode(one.body), one.version) for text, (_, one) in used.items() if one is not None}
+    study = compile_study(codec.decode(row.body), row.version, decoded.get, terminology)
+    if len(kept.studies) >= KEPT:
+        kept.studies.clear()
+    kept.studies[row.id] = _Compiled(row, used, terminology, study)
+    return study
+
+
+def _same(one: Stored | None, other: Stored | None) -> bool:
+    """Whether two rows hold the same bytes: to compare them is cheaper than to look them up by what they hold."""
+    if one is None or other is None:
+        return one is other
+    return one.version == other.version and one.body == other.body

@@ -4,6 +4,8 @@ Only patients are looked at whom the caller may see, and of them only those whos
 the others leave no trace in the answer, nor in its total. https://hl7.org/fhir/R4/guidanceresponse.html
 """
 
+from functools import partial
+
 from fhir_server.access import READ, Caller, permitted, restrict
 from fhir_server.fhir import codec
 from fhir_server.interactions.ask import Answer, Ask
@@ -11,15 +13,14 @@ from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import gone, not_found
 from fhir_server.matching.criteria import Study, asked
-from fhir_server.matching.evaluate import fails
 from fhir_server.matching.finding import Outcome
 from fhir_server.matching.people import look
 from fhir_server.matching.records import FACTUAL, patients
-from fhir_server.matching.score import matched
+from fhir_server.matching.score import matched, scored
 from fhir_server.matching.studies import read_studies
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.match_trials import unmatchable
-from fhir_server.operations.matches import COMMON, Found, answered, enrolled, paged, said, statuses
+from fhir_server.operations.matches import COMMON, Ranked, answered, enrolled, paged, said, statuses
 from fhir_server.search.predicate import EVERYTHING, ID, Is
 from fhir_server.server import Server
 from fhir_server.store.seam import Stored
@@ -46,7 +47,7 @@ async def match_patients(server: Server, caller: Caller, ask: Ask, given: Inputs
         raise gone("ResearchStudy", ask.id)
     ((study, _),) = await read_studies(server, Is(ID, (("id", "=", ask.id),)))
     now = server.clock()
-    found: list[Found] = []
+    found: list[Ranked] = []
     if study.open:
         found = await _found(server, caller, study, outcomes, now, given["date"][0] if "date" in given else now)
     page = paged(found, after, count)
@@ -56,9 +57,9 @@ async def match_patients(server: Server, caller: Caller, ask: Ask, given: Inputs
 
 async def _found(
     server: Server, caller: Caller, study: Study, outcomes: frozenset[Outcome], now: int, when: int
-) -> list[Found]:
+) -> list[Ranked]:
     """The patients with one of the outcomes."""
-    found: list[Found] = []
+    found: list[Ranked] = []
     visible = restrict(EVERYTHING, caller, ("Patient",))
     readable = permitted(caller, FACTUAL, READ)
     async for rows in patients(server, visible):
@@ -68,9 +69,8 @@ async def _found(
             facts = person.facts(study.id)
             if facts is None or facts.id not in stored:  # of Patients that are joined only the one that leads is shown
                 continue
-            if "not-met" not in outcomes and fails(study, facts, server.terminology, when):
-                continue
-            match = matched(study, facts, server.terminology, when)
-            if match.outcome in outcomes:
-                found.append(Found(stored[facts.id], match))
+            outcome, score = scored(study, facts, server.terminology, when)
+            if outcome in outcomes:
+                explain = partial(matched, study, facts, server.terminology, when)
+                found.append(Ranked(stored[facts.id], score, explain))
     return found

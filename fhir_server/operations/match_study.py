@@ -4,6 +4,7 @@ Name and inputs are those of CodeX's Integrated Trial Matching: https://github.c
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from fhir_server.access import Caller, restrict
@@ -12,17 +13,18 @@ from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import Issue, refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import require
+from fhir_server.matching.evaluate import Memo
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of
 from fhir_server.matching.people import deceased
 from fhir_server.matching.permission import Permission, brought
 from fhir_server.matching.reading import facts_of
-from fhir_server.matching.score import matched
+from fhir_server.matching.score import matched, scored
 from fhir_server.matching.sites import Distances, distances
 from fhir_server.matching.studies import read_studies
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.match_trials import RECRUITING
-from fhir_server.operations.matches import Found, answered, paged, statuses
+from fhir_server.operations.matches import Ranked, answered, paged, statuses
 from fhir_server.server import Server
 
 RECORD = "trialMatchClinicalData"
@@ -52,6 +54,7 @@ async def match_study(server: Server, caller: Caller, ask: Ask, given: Inputs) -
         studies = await read_studies(server, restrict(RECRUITING, caller, ("ResearchStudy",)))
     now = server.clock()
     found = []
+    memo: Memo = {}
     for study, stored in studies:
         body = codec.decode(stored.body)
         if not study.open or not _of_phase(body, given.get("phase", (ANY,))) or (near and not near.reaches(body)):
@@ -59,8 +62,10 @@ async def match_study(server: Server, caller: Caller, ask: Ask, given: Inputs) -
         if permission is not None and not permission.of_study(study.id):
             continue
         assert facts is not None
-        match = matched(study, facts, server.terminology, given["date"][0] if "date" in given else now)
-        found += [Found(stored, match)] if match.outcome in outcomes else []
+        pair = study, facts, server.terminology, given["date"][0] if "date" in given else now, memo
+        outcome, score = scored(*pair)
+        if outcome in outcomes:
+            found.append(Ranked(stored, score, partial(matched, *pair)))
     count = min(given.get("_count", server.settings.max_page_size), server.settings.max_page_size)
     page = paged(found, None, count)._replace(next=None)
     return answered(server, caller, ask, "ResearchStudy/$match", (), page, (), issues)

@@ -5,7 +5,10 @@ reads it: only under the patient's consent to clinical trial research, whoever a
 https://hl7.org/fhir/R4/guidanceresponse.html
 """
 
+from functools import partial
+
 from fhir_server.access import READ, Caller, permitted, restrict
+from fhir_server.access.asking import released_to
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import Issue
 from fhir_server.interactions.ask import Answer, Ask
@@ -13,25 +16,14 @@ from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import not_found
 from fhir_server.matching.criteria import Study, asked
-from fhir_server.matching.evaluate import Memo, fails
+from fhir_server.matching.evaluate import Memo
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.records import FACTUAL
-from fhir_server.matching.score import matched
+from fhir_server.matching.score import matched, scored
 from fhir_server.matching.studies import Registered, read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs, inputs
-from fhir_server.operations.matches import (
-    COMMON,
-    Found,
-    Page,
-    answered,
-    enrolled,
-    identified,
-    paged,
-    said,
-    shown_to,
-    statuses,
-)
+from fhir_server.operations.matches import COMMON, Page, Ranked, answered, enrolled, identified, paged, said, statuses
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, Is, Predicate
 from fhir_server.server import Server
@@ -60,7 +52,7 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     codes = asked(registered.study for registered in studies)
     named = {registered.study.id for registered in studies}
     readable = permitted(caller, FACTUAL, READ)
-    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable, shown_to(caller))
+    (person,) = await look(server, [(patient, row.version)], codes, named, now, readable, released_to(caller))
     if not person.known:
         issues = [Issue("suppressed", why_not(person, ask.id), severity="information")]
         issues = issues if concerned(caller, ask.id) else []
@@ -71,10 +63,10 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
         facts = person.facts(study.id)
         if not study.open or facts is None:
             continue
-        memo = memos.setdefault(id(facts), {})
-        if "not-met" in outcomes or not fails(study, facts, server.terminology, when, memo):
-            match = matched(study, facts, server.terminology, when, memo)
-            found += [Found(stored, match._replace(patient=ask.id))] if match.outcome in outcomes else []
+        pair = study, facts._replace(id=ask.id), server.terminology, when, memos.setdefault(id(facts), {})
+        outcome, score = scored(*pair)
+        if outcome in outcomes:
+            found.append(Ranked(stored, score, partial(matched, *pair)))
     page = paged(found, after, count)
     subjects = await enrolled(server, caller, page.rows, person.ids)
     return answered(server, caller, ask, path, query, page, subjects, issues)

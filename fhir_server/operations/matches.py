@@ -4,13 +4,11 @@ Nothing that is computed here is stored: a GuidanceResponse of the answer has no
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from fhir_server.access import Caller, restrict
-from fhir_server.access.asking import is_participant
-from fhir_server.access.rules import RELEASED
 from fhir_server.fhir import codec
 from fhir_server.fhir.bundle import bundle, search_entry
 from fhir_server.fhir.codec import Resource
@@ -23,7 +21,7 @@ from fhir_server.matching.score import Match
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.inputs import given as given_in
 from fhir_server.search.index import param_of
-from fhir_server.search.predicate import EVERYTHING, And, Is, Predicate
+from fhir_server.search.predicate import And, Is, Predicate
 from fhir_server.server import Server
 from fhir_server.store.seam import Position, Query, Stored
 
@@ -38,21 +36,23 @@ COMMON = {"status": "codes*", "date": "date", "_count": "count", PARAMETER: "str
 
 
 class Found(NamedTuple):
-    """A match of an answer: the resource shown, as it is stored, and how it fits. No match: only that it is there."""
+    """A match of an answer: the resource shown, as it is stored, and how it fits."""
 
     stored: Stored
     match: Match
 
+
+class Ranked(NamedTuple):
+    """What may be shown, and its score; `explain` is called if it is."""
+
+    stored: Stored
+    score: float
+    explain: Callable[[], Match]
+
     @property
     def rank(self) -> tuple[float, str]:
         """Best first; those that fit alike by id, so that pages follow one another."""
-        return -self.match.score, self.stored.id
-
-
-def shown_to(caller: Caller) -> Predicate:
-    """What must be met by the records that reasons are made of: what waits at the gate (access/gate.py) must not show
-    in those of a participant."""
-    return RELEASED if is_participant(caller.grant) else EVERYTHING
+        return -self.score, self.stored.id
 
 
 def statuses(given: Inputs) -> frozenset[Outcome]:
@@ -123,12 +123,12 @@ class Page(NamedTuple):
     total: int
 
 
-def paged(found: Iterable[Found], after: Position | None, count: int) -> Page:
+def paged(found: Iterable[Ranked], after: Position | None, count: int) -> Page:
     """The `count` matches that follow a position, best first."""
     ranked = sorted(found, key=lambda one: one.rank)
     rest = [one for one in ranked if one.rank > tuple(after)] if after is not None else ranked
-    rows = rest[:count]
-    return Page(rows, rows[-1].rank if len(rest) > count else None, len(ranked))
+    rows = [Found(one.stored, one.explain()) for one in rest[:count]]
+    return Page(rows, rest[count - 1].rank if len(rest) > count > 0 else None, len(ranked))
 
 
 def said(ask: Ask, takes: Iterable[str]) -> Pairs:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from fhir_server.access import READ, Caller, permitted, restrict
+from fhir_server.access.asking import released_to
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.interactions.ask import Answer, Ask
@@ -21,7 +22,6 @@ from fhir_server.matching.studies import read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.match_trials import RECRUITING
-from fhir_server.operations.matches import shown_to
 from fhir_server.server import Server
 
 TAKES = {"date": "date", "_count": "count"}
@@ -51,9 +51,8 @@ async def missing_data(server: Server, caller: Caller, ask: Ask, given: Inputs) 
     now = server.clock()
     when = given["date"][0] if "date" in given else now
     known, readable = (codec.decode(row.body), row.version), permitted(caller, FACTUAL, READ)
-    (person,) = await look(
-        server, [known], asked(studies), {study.id for study in studies}, now, readable, shown_to(caller)
-    )
+    named = {study.id for study in studies}
+    (person,) = await look(server, [known], asked(studies), named, now, readable, released_to(caller))
     found: dict[Datum, Unlocks] = {}
     memos: dict[int, Memo] = {}  # by identity of the facts
     for study in studies:

@@ -19,6 +19,8 @@ from fhir_server.operations.choices import choices, choose
 from fhir_server.operations.closure import TAKES as CLOSURE
 from fhir_server.operations.closure import closure
 from fhir_server.operations.consent import EXPLAIN, PREVIEW, explain, preview
+from fhir_server.operations.convert_vcf import TAKES as CONVERT_VCF
+from fhir_server.operations.convert_vcf import convert_vcf
 from fhir_server.operations.diversity import TAKES as DIVERSITY
 from fhir_server.operations.diversity import diversity
 from fhir_server.operations.everything import TAKES as EVERYTHING
@@ -112,6 +114,16 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("choices", ("instance",), ("Patient",), choices, {}, "r", OURS + "choices"),
     Operation("choose", ("instance",), ("Patient",), choose, CHOOSE, "r", OURS + "choose", affects=True),
     Operation("accesses", ("instance",), ("Patient",), accesses, ACCESSES, "r", OURS + "accesses"),
+    Operation(
+        "convert-vcf",
+        ("instance",),
+        ("DocumentReference",),
+        convert_vcf,
+        CONVERT_VCF,
+        "r",
+        OURS + "convert-vcf",
+        affects=True,
+    ),
     Operation("validate", ("type", "instance"), (), validate, VALIDATE, "", R4 + "Resource-validate"),
     Operation("meta", ("system", "type", "instance"), (), meta, {}, "r", R4 + "Resource-meta"),
     Operation("meta-add", ("instance",), (), meta_add, LABELS, "u", R4 + "Resource-meta-add", affects=True),

@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from fhir_server.access.grant import Grant
 from fhir_server.access.pseudonyms import Pseudonyms
-from fhir_server.audit.record import Access, access, parameter_names, patients_asked, patients_in
+from fhir_server.audit.record import Access, access, pairs_in, parameter_names, patients_asked, patients_in
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.ask import Answer, Ask
@@ -57,7 +57,8 @@ async def accesses(server: Server, shapes: Shapes, scope: Scope, message: Messag
     about, base = scope.get("about", {}), server.settings.base
     type, id, compartment = about.get("type", ""), about.get("id", ""), about.get("compartment", "")
     query = ask.query if ask is not None and status < 400 else ()
-    patients = patients_asked(type, id, compartment, query)
+    said = pairs_in(ask.resource) if ask is not None and status < 400 and name[:1] == "$" else ()
+    patients = patients_asked(type, id, compartment, (*query, *said))
     if compartment:
         id = ""  # of the compartment, not of what is looked for
     if answer is not None:
@@ -133,7 +134,8 @@ async def _entry(
     status = int(response.status[:3]) if response.status[:3].isdecimal() else status
     query = ask.query if status < 400 else ()
     type, id = ask.type, "" if ask.compartment else ask.id
-    patients = patients_asked(ask.type, ask.id, ask.compartment, query)
+    said = pairs_in(ask.resource) if status < 400 and name[:1] == "$" else ()
+    patients = patients_asked(ask.type, ask.id, ask.compartment, (*query, *said))
     if place := _LOCATION.search(response.location):
         type, id = place[1], place[2]
         patients += [id] if type == "Patient" else []

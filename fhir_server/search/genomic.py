@@ -14,6 +14,7 @@ from fhir_server.search.entries import LONGEST, fold
 from fhir_server.search.predicate import Entry, Is, Or, Param, Predicate
 
 ALLELE = Param("genomics:allele", "token")  # system: accession, code: key; or no system, and HGVS as it is spelled
+SPELLED = Param("genomics:spelled", "token")  # HGVS of a molecular consequence
 SIMPLE = Param("genomics:simple", "token$number")
 WIDEST, SUREST = Param("genomics:widest", "token$number"), Param("genomics:surest", "token$number")
 NAMED = Param("genomics:named", "token$string")  # what a free token finds: code of the field, its text
@@ -71,7 +72,7 @@ def _named(resource: Mapping[str, Any], code: str) -> Iterator[Entry]:
             yield (NAMED, "", field, fold(text[:LONGEST]), text[:LONGEST])
     if code in CONSEQUENCES:
         for text in dict.fromkeys(filter(None, map(spelled, texts(parts, "48004-6", "48005-3")))):
-            yield (ALLELE, "", text)
+            yield (SPELLED, "", text)
 
 
 def overlapping(param: Param, wanted: Interval) -> Predicate:
@@ -96,9 +97,21 @@ def _at(param: Param, accession: str, *tests: tuple[str, str, float]) -> Predica
 
 
 def naming(alleles: Iterable[tuple[str, str]]) -> Predicate:
-    """Observations that name one of these alleles: (accession, key), or ("", HGVS as it is spelled)."""
-    wanted = tuple(dict.fromkeys(alleles))
-    return Is(ALLELE, (("system,code", "in", wanted),)) if wanted else Or(())
+    """Variants that name one of these alleles: (accession, key), or ("", HGVS as it is spelled)."""
+    return _listed(ALLELE, alleles)
+
+
+def spelling(alleles: Iterable[tuple[str, str]]) -> Predicate:
+    """Molecular consequences that are described by one of these: ("", HGVS as it is spelled)."""
+    return _listed(SPELLED, alleles)
+
+
+def _listed(param: Param, wanted: Iterable[tuple[str, str]]) -> Predicate:
+    """One value is an equality: the stores find its rows without a test on each."""
+    pairs = tuple(dict.fromkeys(wanted))
+    if len(pairs) > 1:
+        return Is(param, (("system,code", "in", pairs),))
+    return Is(param, (("system", "=", pairs[0][0]), ("code", "=", pairs[0][1]))) if pairs else Or(())
 
 
 def called(field: str, text: str) -> Predicate:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_server.access.consent import Request, decide
 from fhir_server.access.facts import Facts
-from fhir_server.access.provisions import voters
+from fhir_server.access.provisions import STUDY_CONTEXT, voters
 from fhir_server.access.rules import rule_of
 from fhir_server.access.statements import next_edge, person_of, statement_of
 from tests.access import naive
@@ -69,6 +69,9 @@ def provision(random: Random, depth: int) -> Resource:
     if random.random() < 0.15:
         named = some(random, ["ResearchStudy/s", "ResearchStudy/t", "Condition/d3"])
         node["data"] = [{"meaning": "instance", "reference": {"reference": one}} for one in named]
+    if random.random() < 0.1:
+        named = some(random, ["ResearchStudy/s", "ResearchStudy/t"])
+        node["extension"] = [{"url": STUDY_CONTEXT, "valueReference": {"reference": one}} for one in named]
     if random.random() < 0.04:
         node["modifierExtension"] = [{"url": "https://example.org/unless"}]
     if depth < 6 and random.random() < 0.45:

@@ -31,7 +31,9 @@ def scope(consent: Resource) -> str:
 
 
 def line(consent: Resource) -> Any:
-    named = [one["reference"]["reference"] for one in consent.get("provision", {}).get("data", ())]
+    root = consent.get("provision", {})
+    named = [one["reference"]["reference"] for one in root.get("data", ())]
+    named += [one["valueReference"]["reference"] for one in root.get("extension", ())]
     policies = (sorted(p["uri"] for p in consent.get("policy", ())), str(consent.get("policyRule")))
     return scope(consent), policies, sorted({one for one in named if one.startswith("ResearchStudy/")})
 
@@ -143,15 +145,22 @@ def applies(node: Resource, permit: bool, resource: Facts, request: Request, now
                 return False
         elif resource.when[1] <= low or resource.when[0] >= high:
             return False
+    studies: list[set[str]] = []
     if "data" in node:
         named = {one["reference"]["reference"] for one in node["data"]}
-        studies = {one.partition("/")[2] for one in named if one.startswith("ResearchStudy/")}
         if resource.reference not in named:
-            if not studies:
+            studies.append(studies_in(named))
+            if not studies[0]:
                 return False
-            if request.study not in studies and (permit or request.study):
-                return False
-    return True
+    if "extension" in node:
+        studies.append(studies_in({one["valueReference"]["reference"] for one in node["extension"]}))
+    if permit:
+        return all(request.study in one for one in studies)
+    return not studies or not request.study or any(request.study in one for one in studies)
+
+
+def studies_in(references: set[str]) -> set[str]:
+    return {one.partition("/")[2] for one in references if one.startswith("ResearchStudy/")}
 
 
 def labelled(coding: Resource, permit: bool, resource: Facts) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 from fhir.resources.R4B.auditevent import AuditEvent
 
+from fhir_server.audit.record import patients_in
 from tests.audit.trail import Trail, client, count, interaction, named, queries, requests
 
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -24,6 +25,24 @@ def by_interaction(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {interaction(one): one for one in events}
     assert len(found) == len(events), sorted(interaction(one) for one in events)
     return found
+
+
+def test_who_is_named_by_an_operation_alone_is_found(trail: Trail) -> None:
+    """A patient asked about by a bare id, in a query or a body, of whom the answer says no more than yes or no."""
+    ehr = trail.bearer()
+    trail.put(ehr, "Patient", "p1")
+    asked = [{"name": "subject", "valueString": "p1"}, {"name": "variants", "valueString": "NC_000001.11:1:A:T"}]
+    body = {"resourceType": "Parameters", "parameter": asked}
+    name = "$find-subject-specific-variants"
+    assert trail("GET", f"{name}?subject=p1&variants=NC_000001.11:1:A:T", headers=ehr).status_code == 200
+    assert trail("POST", name, body, headers=ehr).status_code == 200
+    entry = {"request": {"method": "POST", "url": name}, "resource": body}
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
+    assert trail("POST", "", batch, headers=ehr).json()["entry"][0]["response"]["status"] == "200"
+    (event,) = [one for one in trail.events("patient=p1") if interaction(one) != "update"]
+    assert interaction(event) == name.removeprefix("$")
+    assert count(event) == 3
+    assert patients_in(b'{"name":"subject","valueString":"p2"}', "") == ["p2"]
 
 
 def test_every_interaction_is_an_event_of_its_patient(trail: Trail) -> None:

@@ -61,6 +61,8 @@ def test_what_is_no_allele_of_a_genomic_sequence(text: str) -> None:
 
 def test_hgvs_is_compared_as_it_is_spelled() -> None:
     assert spelled(" NM_004333.4(BRAF):c.1799T>A ") == spelled("NM_004333.4:c.1799T>A") == "NM_004333.4:c.1799T>A"
+    assert spelled("NM_000251.3(MSH2):c.1832del (p.Val611fs)") == "NM_000251.3:c.1832del"
+    assert spelled("NP_004324.2:p.(Val600Glu)") == "NP_004324.2:p.(Val600Glu)"
     assert spelled("NP_004324.2:p.Val600Glu") == "NP_004324.2:p.Val600Glu"
     assert spelled("BRAF V600E") == spelled("p.V600E") == spelled(f"{ON}:9:A:T") == ""
 

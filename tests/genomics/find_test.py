@@ -59,7 +59,9 @@ WORLD: list[w.Resource] = [
     {"resourceType": REPORT, "id": "report", "identifier": [{"system": "urn:lab", "value": "T-1"}], "status": "final",
      "code": w.concept(w.LOINC, "51969-4"), "subject": {"reference": "Patient/ann"}, "effectiveDateTime": "2021-02-03",
      "specimen": [{"reference": "Specimen/tumour"}],
-     "result": [{"reference": f"Observation/{id}"} for id in ("counted-from-1", "region", "drug")]},
+     "result": [{"reference": f"Observation/{id}"} for id in ("counted-from-1", "drug", "group")]},
+    w.observation("group", "ann", "Grouper", system=w.TBD,
+                  hasMember=[{"reference": f"Observation/{id}"} for id in ("hgvs", "region")]),
     w.observation("region", "ann", "53041-0", w.coded("48013-7", w.REFSEQ, CHR7), w.ends("51959-5", 101, 200),
                   w.ends("51959-5", 201, 300), w.ends("51959-5", 1001, 1100), w.ends("uncallable-regions", 151, 160),
                   w.coded("92822-6", w.LOINC, "LA30102-0")),
@@ -114,6 +116,7 @@ def test_the_operations_about_a_patient(lab: Client) -> None:
     haplotypes(lab)
     implications(lab)
     metadata_of_tests(lab)
+    genomic_studies(lab)
     what_is_refused(lab)
     parameters_in_a_body(lab)
 
@@ -158,11 +161,11 @@ def what_is_asked_of_tests(lab: Client) -> None:
     assert found("genomicSourceClass=http://loinc.org|LA6683-2") == {"padded"}
     assert found("specimenIdentifiers=S-1") == found("specimenIdentifiers=urn:bank|S-1") == {"snv"}
     assert found("specimenIdentifiers=urn:other|S-1") == found("specimenIdentifiers=S-2") == set()
-    assert found("testIdentifiers=T-1") == found("testIdentifiers=x,urn:lab|T-1") == {"counted-from-1"}
-    assert found("testIdentifiers=report") == {"counted-from-1"}
+    assert found("testIdentifiers=T-1") == found("testIdentifiers=x,urn:lab|T-1") == {"counted-from-1", "hgvs"}
+    assert found("testIdentifiers=report") == {"counted-from-1", "hgvs"}
     assert found("testDateRange=ge2024-01-01") == {"snv"}
     assert found("testDateRange=ge2020-01-01&testDateRange=lt2021-01-01") == {"padded"}
-    assert found("testDateRange=2021-02") == {"counted-from-1"}, "of the report, where the variant has no date"
+    assert found("testDateRange=2021-02") == {"counted-from-1", "hgvs"}, "of the report, where the variant has no date"
 
 
 def given_variants(lab: Client) -> None:
@@ -273,6 +276,51 @@ def metadata_of_tests(lab: Client) -> None:
         assert set(one) == {"testId", "testDate", "specimenId", "genomicBuild"}
     for more in ("&testIdentifiers=T-2", "&specimenIdentifiers=x", "&testDateRange=gt2021"):
         assert told(lab, f"$find-study-metadata?subject=ann{more}") == []
+
+
+def genomic_studies(lab: Client) -> None:
+    """STU3's GenomicStudy and its analysis, with a report and without."""
+    guide = "http://hl7.org/fhir/uv/genomics-reporting/StructureDefinition/"
+    analysis = {
+        "resourceType": "Procedure", "id": "analysis", "status": "completed", "subject": {"reference": "Patient/bob"},
+        "meta": {"profile": [guide + "genomic-study-analysis"]},
+        "extension": [
+            {"url": guide + "genomic-study-analysis-genome-build",
+             "valueCodeableConcept": w.concept(w.LOINC, "LA14029-5", "GRCh37")},
+            {"url": guide + "genomic-study-analysis-change-type",
+             "valueCodeableConcept": w.concept("http://www.sequenceontology.org", "SO:0001483", "SNV")},
+            {"url": guide + "genomic-study-analysis-specimen", "valueReference": {"reference": "Specimen/blood"}},
+        ],
+    }  # fmt: skip
+    study = {
+        "resourceType": "Procedure", "id": "study", "status": "completed", "subject": {"reference": "Patient/bob"},
+        "meta": {"profile": [guide + "genomic-study"]}, "identifier": [{"value": "G-1"}],
+        "performedDateTime": "2022-05-05",
+        "extension": [{"url": guide + "genomic-study-analysis-ext",
+                       "valueReference": {"reference": "Procedure/analysis"}}],
+    }  # fmt: skip
+    blood = {"resourceType": "Specimen", "id": "blood", "identifier": [{"value": "B-1"}],
+             "subject": {"reference": "Patient/bob"}}  # fmt: skip
+    w.fill(lab, blood, analysis, study)
+    expected = {
+        "testId": "G-1",
+        "testDate": "2022-05-05",
+        "specimenId": "B-1",
+        "genomicBuild": w.concept(w.LOINC, "LA14029-5", "GRCh37"),
+        "dnaChangeType": w.concept("http://www.sequenceontology.org", "SO:0001483", "SNV"),
+    }
+    unknown = {"regionStudied": "unknown", "uncallableRegions": "unknown"}
+    path = "$find-study-metadata?subject=bob"
+    assert told(lab, path) == told(lab, f"{path}&specimenIdentifiers=B-1&testIdentifiers=G-1") == [expected]
+    assert told(lab, f"{path}&ranges={CHR7}:1-9") == [{**expected, **unknown}]
+    assert told(lab, f"{path}&specimenIdentifiers=B-2") == told(lab, f"{path}&testIdentifiers=G-2") == []
+    report = {
+        "resourceType": REPORT, "id": "bobs", "status": "final", "code": w.concept(w.LOINC, "51969-4"),
+        "subject": {"reference": "Patient/bob"}, "issued": "2022-06-06T00:00:00Z",
+        "extension": [{"url": guide + "genomic-study-reference", "valueReference": {"reference": "Procedure/study"}}],
+    }  # fmt: skip
+    w.fill(lab, report)
+    assert told(lab, path) == [{**expected, "testId": "bobs", "testDate": "2022-06-06T00:00:00Z"}]
 
 
 def what_is_refused(lab: Client) -> None:

@@ -141,5 +141,42 @@ def test_the_answer_is_the_published_one(loaded: Client, name: str) -> None:
     assert (shape(answer.json()) == shape(published(name))) == (name not in NOT_OURS), DIFFERENT.get(name)
 
 
+def test_what_a_converter_of_vcf_writes(loaded: Client) -> None:
+    """vcf2fhir's example (STU2), which lacks ids and a time: each variant at its place, and what was studied."""
+    path = SHARED / "data" / "vcf" / "expected_example3.json"
+    if not path.exists():
+        pytest.skip("the converted VCF is not here")
+    report = json.loads(path.read_text())
+    inside: dict[str, dict[str, Any]] = {}
+    for number, one in enumerate(report.pop("contained")):
+        one |= {"id": f"vcf-{number}", "subject": {"reference": "Patient/converted"}}
+        if "derivedFrom" in one:  # an implication follows its variant
+            one["derivedFrom"] = [{"reference": f"Observation/vcf-{number - 1}"}]
+        inside[one["id"]] = one
+    results = [{"reference": f"Observation/{id}"} for id in inside]
+    whole = {
+        **report,
+        "issued": "2021-01-01T00:00:00Z",
+        "id": "converted",
+        "subject": {"reference": "Patient/converted"},
+        "result": results,
+    }
+    fill(loaded, patient("converted"), *inside.values(), whole)
+    spdis = [part["valueCodeableConcept"]["coding"][0]["code"] for one in inside.values()
+             for part in one.get("component", ()) if part["code"]["coding"][0]["code"] == "48004-6"]  # fmt: skip
+    assert len(spdis) == 5
+    answer = loaded("GET", f"$find-subject-specific-variants?subject=converted&variants={','.join(spdis)}").json()
+    assert [one["part"][1]["valueBoolean"] for one in answer["parameter"]] == [True] * 5
+    region = "NC_000023.11:60000-60600"
+    answer = loaded("GET", f"$find-subject-variants?subject=converted&includeVariants=true&ranges={region}").json()
+    assert len(list(held(answer["parameter"]))) == 4
+    (test,) = loaded("GET", f"$find-study-metadata?subject=converted&ranges={region}").json()["parameter"]
+    said = {part["name"]: part.get("valueString") for part in test["part"]}
+    assert said["regionStudied"] == region
+    assert said["uncallableRegions"] == "NC_000023.11:60000-60501"
+    implied = loaded("GET", f"$find-subject-dx-implications?subject=converted&variants={spdis[0]}").json()
+    assert [one["name"] for one in implied["parameter"]] == ["implication", "variant"]
+
+
 def test_every_published_answer_is_asked_for() -> None:
     assert not FOLDER.exists() or answers() == sorted(ASKED)

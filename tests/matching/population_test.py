@@ -8,6 +8,7 @@ from fhir_server.matching.criteria import asked
 from fhir_server.matching.evaluate import evaluate_study, fails
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.population import Population, bits
+from fhir_server.matching.score import matched, scored
 from tests.deep import deep
 from tests.matching import world as w
 from tests.matching.evaluate_test import NOW, TERMS, facts, read
@@ -152,6 +153,8 @@ def test_sets_of_patients_equal_single_pairs() -> None:
             outcome = evaluate_study(study, one, TERMS, NOW)[0]
             assert population.outcome(sets, place) == outcome, (number, traits)
             assert fails(study, one, TERMS, NOW) == (outcome == "not-met")
+            if place % 5 == 0:
+                assert scored(study, one, TERMS, NOW) == (outcome, matched(study, one, TERMS, NOW).score)
             seen[outcome] += 1
     assert min(seen.values()) > PEOPLE * STUDIES / 50
 

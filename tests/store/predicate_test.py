@@ -47,6 +47,7 @@ CODE_VALUE = Param("code-value-quantity", "token$quantity")
 CODE_CONCEPT = Param("code-value-concept", "token$token")
 CODE_STRING = Param("code-value-string", "token$string")
 CODE_DATE = Param("code-value-date", "token$date")
+CODE_NUMBER = Param("code-value-number", "token$number")
 DAY = 86_400_000_000
 
 SYSTEMS, CODES, WORDS = ["", "loinc", "snomed"], ["a", "b", "c"], ["smith", "smyth", "jones", "jo", "ö", "a|b'%_"]
@@ -85,6 +86,7 @@ def observation(random: Random) -> list[Entry]:
     entries += [(CODE_CONCEPT, *code, *value) for code in codes for value in some(random, lambda: token(random), 2)]
     entries += [(CODE_STRING, *code, word, word.upper()) for code in codes for word in words]
     entries += [(CODE_DATE, *code, *date) for code in codes for date in dates[:1]]
+    entries += [(CODE_NUMBER, *code, *value[:2]) for code in codes for value in values]
     return entries + [(PROFILE, f"http://x/{word}") for word in words]
 
 
@@ -184,6 +186,7 @@ def leaf(type: str) -> st.SearchStrategy[Predicate]:
                   code, st.sampled_from(SYSTEMS), st.sampled_from(CODES), st.booleans()),
         st.builds(lambda c, t: Is(CODE_STRING, (*c, *t.tests)), code, text(CODE_STRING, "2.norm")),
         st.builds(lambda c, d: Is(CODE_DATE, (*c, *d.tests)), code, spans(CODE_DATE, moments, "2.")),
+        st.builds(lambda c, n: Is(CODE_NUMBER, (*c, *n.tests)), code, spans(CODE_NUMBER, numbers, "2.")),
         st.sampled_from([CODE, DATE, SUBJECT, VALUE, CODE_VALUE, PROFILE, NUMBER, DERIVED]).map(Is),
         updated,
     )  # fmt: skip

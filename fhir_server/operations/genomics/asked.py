@@ -104,7 +104,7 @@ def variant(server: Server, text: str) -> Sought:
         raise refuse(400, "value", said, "variants")
     if allele is not None and "." not in allele.accession and allele.accession[:3] != "LRG":
         raise refuse(400, "value", f"variants: {text[:60]!r} needs the version of {allele.accession}.", "variants")
-    names = [("", spelling)] if spelling else []
+    names = [("", spelling)]
     if allele is not None:
         try:
             known = keys(allele, fasta.opened(server.settings.genome))
@@ -114,7 +114,7 @@ def variant(server: Server, text: str) -> Sought:
             said = f"variants: {text[:60]!r} cannot be compared without the sequence of {allele.accession}: say its "
             said += "bases, or ask the operator to supply the sequence (setting genome)."
             raise refuse(422, "not-supported", said, "variants")
-        names += [(allele.accession, key) for key in known]
+        names = [(allele.accession, key) for key in known] or names  # what has a key has it wherever it is spelled
     there = _there(server, allele) if allele is not None else []
     return Sought(text, (*names, *there), allele, bool(there))
 

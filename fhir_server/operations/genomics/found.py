@@ -20,14 +20,15 @@ from fhir_server.interactions.may import require
 from fhir_server.operations.everything import present
 from fhir_server.operations.genomics.asked import Sought, Token, listed, token
 from fhir_server.operations.inputs import Inputs
-from fhir_server.search.genomic import CONSEQUENCES, FIELDS, GENOTYPE, HAPLOTYPE, called, naming
+from fhir_server.search.genomic import FIELDS, GENOTYPE, HAPLOTYPE, called, naming, spelling
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, And, Chain, Has, Is, Not, Or, Param, Predicate, Test
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 LOINC = "http://loinc.org"
-TBD = "http://hl7.org/fhir/uv/genomics-reporting/CodeSystem/tbd-codes-cs"
+GUIDE = "http://hl7.org/fhir/uv/genomics-reporting/CodeSystem/"
+TBD = (f"{GUIDE}tbd-codes-cs", f"{GUIDE}TbdCodes")  # its codes to be determined, of STU3 and before
 MOST = 20_000  # observations of one answer
 CLASSES = {"germline": "LA6683-2", "somatic": "LA6684-0"}
 FILTERS = {
@@ -40,11 +41,16 @@ SUBJECT = {"subject": "reference", **FILTERS}
 
 CODE, IDENTIFIER, DATE = param_of("code", "token"), param_of("identifier", "token"), param_of("date", "date")
 PATIENT, RESULT, SPECIMEN = (param_of(name, "reference") for name in ("subject", "result", "specimen"))
-DERIVED, PART_OF = param_of("derived-from", "reference"), param_of("part-of", "reference")
+DERIVED, PART_OF, MEMBER = (param_of(name, "reference") for name in ("derived-from", "part-of", "has-member"))
 COMPONENT = Param("component-code-value-concept", "token$token")
-# HGNC ids stand under several names of one system.
-GENES = ("http://www.genenames.org", "http://www.genenames.org/geneId", "https://www.genenames.org",
-         "https://www.genenames.org/geneId")  # fmt: skip
+# Code systems that are written in several ways, in the guide's own examples too.
+SPELLINGS = (
+    ("http://www.genenames.org", "http://www.genenames.org/geneId", "https://www.genenames.org",
+     "https://www.genenames.org/geneId"),
+    ("http://www.sequenceontology.org", "http://sequenceontology.org", "http://www.sequenceontology.org/",
+     "http://sequenceontology.org/"),
+    ("http://www.pharmvar.org", "https://www.pharmvar.org"),
+)  # fmt: skip
 KINDS = {VARIANT: "variant", HAPLOTYPE: "haplotype", GENOTYPE: "genotype"}
 Part = dict[str, Any]
 
@@ -57,9 +63,9 @@ async def subject(server: Server, caller: Caller, given: Inputs) -> str:
     target = parse(text if "/" in text else f"Patient/{text}", server.settings.base)
     if not target.local or target.type != "Patient":
         raise refuse(400, "value", f"subject: {text[:80]!r} is no Patient of this server.", "subject")
-    require(caller, "Patient", READ)
     require(caller, "Observation", SEARCH)
-    await present(server, caller, target.id)
+    if caller.may("Patient", READ):  # who reads no Patients at all is told of their observations, as by a search
+        await present(server, caller, target.id)
     return target.id
 
 
@@ -71,9 +77,12 @@ def of_patient(id: str) -> Predicate:
 def coded(*wanted: str) -> Predicate:
     """Observations of one of these codes; LOINC's, or those the guide made up for itself."""
     return Or(
-        tuple(Is(CODE, (("system", "=", LOINC if "-" in code and code[0].isdigit() else TBD), ("code", "=", code)))
-              for code in wanted)
-    )  # fmt: skip
+        tuple(Is(CODE, (("system", "=", system), ("code", "=", code))) for code in wanted for system in _systems(code))
+    )
+
+
+def _systems(code: str) -> tuple[str, ...]:
+    return (LOINC,) if code[0].isdigit() else TBD
 
 
 def source_class(given: Inputs) -> tuple[Predicate, ...]:
@@ -96,7 +105,7 @@ def filters(given: Inputs) -> tuple[Predicate, ...]:
     tests = listed(given, "testIdentifiers")
     if tests:
         known = Or(tuple(known_as(one, IDENTIFIER) for one in tests))
-        found.append(Or((Has("DiagnosticReport", RESULT, known), Chain(PART_OF, "Procedure", known))))
+        found.append(Or((reported(known), Chain(PART_OF, "Procedure", known))))
     specimens = listed(given, "specimenIdentifiers")
     if specimens:
         accession = param_of("accession", "token")
@@ -105,8 +114,14 @@ def filters(given: Inputs) -> tuple[Predicate, ...]:
     spans = given.get("testDateRange", ())
     if spans:
         dated = And(tuple(Is(DATE, within(low, high)) for low, high in spans))
-        found.append(Or((dated, And((Not(Is(DATE)), Has("DiagnosticReport", RESULT, dated))))))
+        found.append(Or((dated, And((Not(Is(DATE)), reported(dated))))))
     return tuple(found)
+
+
+def reported(where: Predicate) -> Predicate:
+    """Results of a report that matches, and members of a group that is one of its results."""
+    report = Has("DiagnosticReport", RESULT, where)
+    return Or((report, Has("Observation", MEMBER, report)))
 
 
 def known_as(text: str, *params: Param) -> Predicate:
@@ -125,34 +140,43 @@ def within(low: int | None, high: int | None) -> tuple[Test, ...]:
 
 
 def _component(code: str, system: str, value: str) -> Predicate:
-    told = LOINC if "-" in code and code[0].isdigit() else TBD
-    return Is(COMPONENT, (("1.system", "=", told), ("1.code", "=", code), ("2.system", "=", system),
-                          ("2.code", "=", value)))  # fmt: skip
+    said = (("2.system", "=", system), ("2.code", "=", value))
+    parts = [Is(COMPONENT, (("1.system", "=", told), ("1.code", "=", code), *said)) for told in _systems(code)]
+    return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
 
 def about(field: str, wanted: Token) -> Predicate:
     """Observations with a component of a field (search/genomic.py: FIELDS) that is, or has in it, what is wanted."""
     if wanted.system is None:
         return called(field, wanted.text)
-    systems = GENES if wanted.system in GENES else (wanted.system,)
+    systems = spellings(wanted.system)
     return Or(tuple(_component(code, system, wanted.text) for code in FIELDS[field] for system in systems))
+
+
+def spellings(system: str) -> tuple[str, ...]:
+    """The ways to write a code system."""
+    return next((known for known in SPELLINGS if system in known), (system,))
 
 
 def valued(wanted: Token) -> Predicate:
     """Haplotypes and genotypes that are, or have in their names, what is wanted."""
     if wanted.system is None:
         return called("haplotype", wanted.text)
-    return Is(param_of("value-concept", "token"), (("system", "=", wanted.system), ("code", "=", wanted.text)))
+    value = param_of("value-concept", "token")
+    systems = spellings(wanted.system)
+    return Or(tuple(Is(value, (("system", "=", system), ("code", "=", wanted.text))) for system in systems))
 
 
 def variants_named(sought: Iterable[Sought]) -> Predicate:
-    """Variant observations of one of these variants: by themselves, or by a molecular consequence that spells it so."""
+    """Variant observations of one of these variants: by themselves, or by a molecular consequence that spells it so.
+
+    That they are variants is implied: where a search is led by its first condition it must be the selective one."""
     asked = list(sought)
     parts = [naming(name for one in asked for name in one.names)]
     spellings = [name for one in asked if one.allele is None for name in one.names]
     if spellings:
-        parts.append(Has("Observation", DERIVED, And((coded(*CONSEQUENCES), naming(spellings)))))
-    return And((coded(VARIANT), Or(tuple(parts))))
+        parts.append(Has("Observation", DERIVED, spelling(spellings)))
+    return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
 
 async def every(

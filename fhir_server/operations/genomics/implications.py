@@ -76,7 +76,7 @@ async def _implied(
 
 def implying(server: Server, codes: tuple[str, ...], given: Inputs) -> Predicate:
     """Implications of these codes that say what is asked, and are derived from what is asked. Raises FhirError 400."""
-    parts: list[Predicate] = [coded(*codes)]
+    parts: list[Predicate] = []  # what is selective first: a store may begin with it
     for name, field in IMPLIED.items():
         wanted = listed(given, name)
         if wanted:
@@ -84,7 +84,7 @@ def implying(server: Server, codes: tuple[str, ...], given: Inputs) -> Predicate
     basis = (*_basis(server, given), *source_class(given))
     if basis:
         parts.append(Chain(DERIVED, "Observation", And(basis)))
-    return And(tuple(parts))
+    return And((*parts, coded(*codes)))
 
 
 def _basis(server: Server, given: Inputs) -> tuple[Predicate, ...]:
@@ -99,7 +99,7 @@ def _basis(server: Server, given: Inputs) -> tuple[Predicate, ...]:
         return (Or(tuple(overlapping(SIMPLE, at) for one in asked for at in one.places)),)
     if named == ["haplotypes"]:
         wanted = Or(tuple(valued(one) for one in tokens(listed(given, "haplotypes"))))
-        return (coded(GENOTYPE, HAPLOTYPE), wanted)
+        return (wanted, coded(GENOTYPE, HAPLOTYPE))
     return ()
 
 

@@ -1,0 +1,44 @@
+"""What codes are compared by, shipped and imported: genes with all their names, and the tree of tumours.
+
+The large code systems of a store answer the terminology operations; of these two the matcher needs everything at hand.
+What is imported while a process runs, it knows after its next start. https://hl7.org/fhir/R4/terminology-module.html
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fhir_server.fhir.codec import decode
+from fhir_server.store.terms import EVERY, Edition, Terms
+from fhir_server.terminology.codes import Terminology, build, load, shipped
+
+MATCHED = ("http://www.genenames.org", "http://oncotree.mskcc.org")
+PAGE = 5000
+# Of a property of 43,000 genes only what names sequences is kept.
+_KEPT = frozenset({"parent", "inactive", "reference-sequence", "mane-select"})
+
+
+async def known(terms: Terms) -> Terminology:
+    """The terminology that ships, with the editions of MATCHED that were imported last."""
+    editions = [found[0] for url in MATCHED if (found := await terms.editions(url))]
+    if not editions:
+        return load()
+    imported = [await _system(terms, edition) for edition in editions]
+    return build([*shipped(), *imported])
+
+
+async def _system(terms: Terms, edition: Edition) -> dict[str, Any]:
+    concepts: list[dict[str, Any]] = []
+    for offset in range(0, edition.size, PAGE):
+        concepts += map(_slim, [decode(term.body) for term in await terms.select(edition.number, EVERY, offset, PAGE)])
+    return {**decode(edition.about), "url": edition.url, "concept": concepts}
+
+
+def _slim(concept: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: concept[key] for key in ("code", "display", "designation") if key in concept},
+        "property": list(_properties(concept)),
+    }
+
+
+def _properties(concept: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (one for one in concept.get("property", ()) if one["code"] in _KEPT)

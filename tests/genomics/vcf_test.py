@@ -1,0 +1,250 @@
+"""What a VCF says, as FHIR: genotypes, frequencies, filters, structure, regions. https://samtools.github.io/hts-specs/VCFv4.3.pdf"""
+
+import gzip
+import io
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from fhir_server.fhir import codec
+from fhir_server.fhir.definitions import load
+from fhir_server.genomics.vcf.convert import Tally, Wish, convert, read_bed
+from fhir_server.genomics.vcf.read import LENGTHS, NotVcf
+from fhir_server.validation.structure import validator
+
+VALIDATE = validator(load())
+DEPTHS = '##FORMAT=<ID=AD,Number=R,Type=Integer,Description="a, b=c">'
+Resource = dict[str, Any]
+
+
+def vcf(*records: str, header: tuple[str, ...] = ("##reference=GRCh38",), samples: str = "s") -> bytes:
+    """A file; the fields of a record are given with spaces in place of tabs."""
+    columns = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT " + samples
+    return "\n".join(
+        ["##fileformat=VCFv4.2", *header, *(one.replace(" ", "\t") for one in (columns, *records))]
+    ).encode()
+
+
+def converted(content: bytes, **more: Any) -> tuple[list[Resource], Tally]:
+    out = io.BytesIO()
+    tally = convert(io.BytesIO(content), Wish("Patient/p", **more), out)
+    for line in out.getvalue().splitlines():
+        VALIDATE({key: value for key, value in codec.decode(line).items() if key != "meta"})
+    return [json.loads(line) for line in out.getvalue().splitlines()], tally
+
+
+def found(*records: str, **more: Any) -> list[Resource]:
+    """The variants in a file of these records."""
+    header = more.pop("header", ("##reference=GRCh38", DEPTHS))
+    made, _ = converted(vcf(*records, header=header, samples=more.pop("samples", "s")), **more)
+    return [
+        one for one in made if one["resourceType"] == "Observation" and one["code"]["coding"][0]["code"] == "69548-6"
+    ]
+
+
+def said(resource: Resource, code: str) -> list[Any]:
+    """What the components with a code say: codes, strings, numbers, ranges."""
+    told: list[Any] = []
+    for one in resource["component"]:
+        if one["code"]["coding"][0]["code"] == code:
+            value = next(value for key, value in one.items() if key.startswith("value"))
+            if isinstance(value, dict) and "coding" in value:
+                value = value["coding"][0]["code"]
+            elif isinstance(value, dict) and ("low" in value or "high" in value):
+                value = tuple(value.get(end, {}).get("value") for end in ("low", "high"))
+            elif isinstance(value, dict):
+                value = value.get("value", value.get("text"))
+            told.append(value)
+    return told
+
+
+def test_a_substitution_is_named_and_placed() -> None:
+    (one,) = found("chr7 55191822 rs121434568;x T G 50 PASS . GT:AD 0/1:60,40")
+    assert said(one, "48013-7") == ["NC_000007.14"]
+    assert said(one, "62374-4") == ["LA26806-2"]
+    assert said(one, "48000-4") == ["LA21260-7"]
+    assert said(one, "81254-5") == [(55191822, None)]
+    assert said(one, "69547-8") + said(one, "69551-0") == ["T", "G"]
+    assert said(one, "81290-9") == ["NC_000007.14:g.55191822T>G"]
+    assert said(one, "81252-9") == ["NC_000007.14:55191821:T:G", "rs121434568"]
+    assert said(one, "92822-6") == ["LA30102-0"]
+    assert said(one, "53034-5") == ["LA6706-1"]
+    assert said(one, "81258-6") == [0.4]
+    assert said(one, "82121-5") == [40]
+    assert said(one, "48002-0") == [], "nothing is said of the source, so nothing is claimed"
+
+
+@pytest.mark.parametrize(("allele", "name"), [
+    ("T GA", []), ("TT T", []), ("TC GA", ["NC_000001.11:g.5_6delinsGA"]), ("TC TA", []), ("N A", []),
+])  # fmt: skip
+def test_hgvs_is_given_where_no_reference_is_needed(allele: str, name: list[str]) -> None:
+    (one,) = found(f"1 5 . {allele} . . . GT 1/1")
+    assert said(one, "81290-9") == name
+    assert len(said(one, "81252-9")) == 1
+
+
+@pytest.mark.parametrize(("chromosome", "genotype", "state"), [
+    ("1", "0/1", "LA6706-1"), ("1", "1|0", "LA6706-1"), ("1", "1/1", "LA6705-3"), ("X", "1", "LA6707-9"),
+    ("chrM", "1", "LA6704-6"), ("MT", "0/1", "LA6703-8"), ("1", "./1", None), ("1", "0/0/1", "LA6706-1"),
+])  # fmt: skip
+def test_zygosity(chromosome: str, genotype: str, state: str | None) -> None:
+    (one,) = found(f"{chromosome} 100 . A C . . . GT {genotype}")
+    assert said(one, "53034-5") == ([state] if state else [])
+
+
+def test_each_allele_of_a_site_is_a_variant() -> None:
+    first, second = found("2 100 . A C,G . . . GT:AD:AF 1/2:10,30,60:0.3,0.61")
+    assert [said(one, "69551-0") for one in (first, second)] == [["C"], ["G"]]
+    assert [said(one, "53034-5") for one in (first, second)] == [["LA6706-1"]] * 2
+    assert [said(one, "81258-6") for one in (first, second)] == [[0.3], [0.61]], "the caller's own figure comes first"
+    assert [said(one, "82121-5") for one in (first, second)] == [[30], [60]]
+
+
+def test_depths_that_are_not_declared_are_not_believed() -> None:
+    other = '##FORMAT=<ID=AD,Number=2,Type=Integer,Description="of each observed allele">'
+    for header in (("##reference=hg38",), ("##reference=hg38", other)):
+        (one,) = found("1 100 . A C . . . GT:AD 1|0:17,31", header=header)
+        assert said(one, "81258-6") == said(one, "82121-5") == []
+
+
+@pytest.mark.parametrize(("record", "source", "code"), [
+    ("1 9 . A C . . SOMATIC GT 0/1", "", "LA6684-0"), ("1 9 . A C . . . GT:SS 0/1:2", "", "LA6684-0"),
+    ("1 9 . A C . . SS=1 GT 0/1", "", "LA6683-2"), ("1 9 . A C . . . GT 0/1", "germline", "LA6683-2"),
+    ("1 9 . A C . . . GT 0/1", "somatic", "LA6684-0"),
+])  # fmt: skip
+def test_germline_and_somatic(record: str, source: str, code: str) -> None:
+    (one,) = found(record, source=source)
+    assert said(one, "48002-0") == [code]
+    assert bool(said(one, "53034-5")) == (code == "LA6683-2"), "a tumour has frequencies, not zygosity"
+
+
+def test_what_is_left_out_is_counted() -> None:
+    content = vcf(
+        "1 1 . A C . lowq . GT 0/1", "1 2 . A C . PASS . GT:FT 0/1:bad", "1 3 . A C . . . GT ./.",
+        "1 4 . A . . . . GT 0/0",
+        "1 5 . A C . . . GT 0/0", "1 6 . A *,C . . . GT 1/2", "GL000 7 . A C . . . GT 0/1", "1 x . A C . . . GT 0/1",
+        "1 8 . A <X:Y> . . . GT 0/1", "1 9 . A C", "1 999999999 . A C . . . GT 0/1", "1 10 . A C . . . GT 0/7", "",
+    )  # fmt: skip
+    made, tally = converted(content)
+    assert [said(one, "81254-5") for one in made[1:]] == [[(6, None)]]
+    assert dict(tally.left) == {
+        "failed a filter of the caller": 2, "not called in this sample": 1, "reference in this sample": 2,
+        "stands for any other allele": 1, "on a contig that is no chromosome of the assembly": 1,
+        "no record of a VCF": 2,
+        "a symbolic allele that is not understood": 1, "beyond the end of the chromosome": 1,
+        "a genotype names an allele that is not there": 1,
+    }  # fmt: skip
+    assert [one.line for one in tally.malformed] == [11, 13]
+    assert "2 failed a filter" in made[0]["conclusion"]
+    assert len(converted(content, every_filter=True)[0]) == 4
+
+
+@pytest.mark.parametrize(("record", "expected"), [
+    ("1 100 . A <DEL> . . SVTYPE=DEL;END=500 GT 0/1", {"48019-4": "SO:0000159", "81254-5": (100, 500)}),
+    ("1 100 . A <DUP:TANDEM> . . SVLEN=50 GT 0/1", {"48019-4": "SO:1000035", "81254-5": (100, 150)}),
+    ("1 100 . A <INV> . . SVTYPE=INV;END=500;CIPOS=-10,20;CIEND=-5,6 GT 1/1",
+     {"48019-4": "SO:1000036", "81301-4": (90, 506), "81302-2": (120, 495)}),
+    ("1 100 . A <INS:ME:ALU> . . SVTYPE=INS GT 0/1", {"48019-4": "SO:0000667", "81254-5": (100, None)}),
+    ("1 100 . A <CNV> . . SVTYPE=CNV;END=900 GT:CN ./.:3", {"48019-4": "SO:0001019", "82155-3": 3}),
+    ("1 100 . ACGT A . . SVTYPE=DEL;SVLEN=-3 GT 0/1", {"81252-9": "NC_000001.11:99:ACGT:A", "81254-5": (100, 103)}),
+    ("1 100 . A A[2:321682[ . . SVTYPE=BND GT 0/1", {"69551-0": "A[2:321682[", "48019-4": "breakend"}),
+])  # fmt: skip
+def test_structural_variants(record: str, expected: Resource) -> None:
+    (one,) = found(record)
+    assert {code: (said(one, code) or [None])[0] for code in expected} == expected
+
+
+def test_which_sample() -> None:
+    pair = "1 9 . A C . . . GT 0/0 0/1"
+    header = ("##reference=GRCh38", "##tumor_sample=t")
+    assert len(found(pair, header=header, samples="n t")) == 1
+    assert found(pair, header=header, samples="n t", sample="n") == []
+    for samples, more in (("n t", {}), ("n t", {"sample": "x"})):
+        with pytest.raises(NotVcf, match="n, t"):
+            found(pair, samples=samples, **more)
+
+
+@pytest.mark.parametrize(("header", "stated", "told"), [
+    (("##contig=<ID=chr1,length=249250621>",), "", "GRCh37"), (("##contig=<ID=22,length=50818468>",), "", "GRCh38"),
+    (("##reference=file:///x/hs37d5.fa",), "", "GRCh37"), (("##contig=<ID=1,assembly=B37>",), "", "GRCh37"),
+    (("##contig=<ID=chr1,length=248956422>", "##reference=hg19.fa"), "", "GRCh38"), ((), "GRCh37", "GRCh37"),
+    ((), "", None), (("##reference=GRCh38",), "GRCh37", None),
+    (("##contig=<ID=1,length=249250621>", "##contig=<ID=2,length=242193529>"), "", None),
+])  # fmt: skip
+def test_the_assembly_is_what_the_header_says(header: tuple[str, ...], stated: str, told: str | None) -> None:
+    content = vcf("1 9 . A C . . . GT 0/1", header=header)
+    if told is None:
+        with pytest.raises(NotVcf, match="GRCh3"):
+            converted(content, assembly=stated)
+    else:
+        assert converted(content, assembly=stated)[1].assembly == told
+
+
+def test_lengths_of_the_two_assemblies_differ_everywhere() -> None:
+    assert all(a != b for a, b in zip(*LENGTHS.values(), strict=True))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"##fileformat=VCFv4.2\n", b"##fileformat=VCFv4.2\n1\t2\n",
+                                     gzip.compress(vcf())[:-20], vcf(samples="").rstrip()])  # fmt: skip
+def test_what_is_no_vcf_is_told(content: bytes) -> None:
+    with pytest.raises(NotVcf):
+        converted(content, assembly="GRCh38")
+
+
+def test_gzip_and_the_same_file_twice() -> None:
+    content = vcf("1 9 . A C . . . GT 0/1", "1 9 . A G . . . GT 0/1")
+    made, _ = converted(content, specimen="Specimen/s", order="ServiceRequest/o")
+    again, _ = converted(gzip.compress(content), specimen="Specimen/s", order="ServiceRequest/o")
+    assert made == again
+    report, *variants = made
+    assert report["basedOn"] == [{"reference": "ServiceRequest/o"}]
+    assert [one["reference"] for one in report["result"]] == [f"Observation/{one['id']}" for one in variants]
+    assert len({one["id"] for one in variants}) == 2
+    assert {one["specimen"]["reference"] for one in variants} == {"Specimen/s"}
+    other, _ = converted(content, specimen="Specimen/t")
+    assert not {one["id"] for one in made} & {one["id"] for one in other}
+
+
+def test_regions_count_from_one() -> None:
+    regions = read_bed(io.BytesIO(b"track x\nchr7\t10\t20\n7\t30\t31\nchrUn\t1\t2\n"))
+    made, _ = converted(vcf(), studied=regions, uncallable=read_bed(io.BytesIO(b"7 12 14")))
+    (region,) = made[1:]
+    assert region["code"]["coding"][0]["code"] == "53041-0"
+    assert said(region, "51959-5") == [(11, 20), (31, 31)]
+    assert said(region, "uncallable-regions") == [(13, 14)]
+    assert made[0]["result"] == [{"reference": f"Observation/{region['id']}"}]
+    with pytest.raises(NotVcf):
+        read_bed(io.BytesIO(b"7 12"))
+
+
+def test_many_variants_take_no_more_memory_and_a_report_of_few_names() -> None:
+    class Counted(io.RawIOBase):
+        """What is written and not kept."""
+
+        size = 0
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.size += len(data)
+            return len(data)
+
+    def most(count: int) -> int:
+        content = gzip.compress(vcf(*(f"1 {number + 1} . A C . . . GT 0/1" for number in range(count))))
+        tracemalloc.start()
+        tally = convert(io.BytesIO(content), Wish("Patient/p"), Counted())  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert tally.variants == count
+        return peak
+
+    few, many = most(1000), most(3000)
+    assert many < few + 1_000_000, (few, many)
+    made, tally = converted(vcf(*(f"1 {number + 1} . A C . . . GT 0/1" for number in range(2100))))
+    assert tally.resources == len(made) == 1 + 3 + 2100
+    panels = [one for one in made if "hasMember" in one]
+    assert [len(one["hasMember"]) for one in panels] == [1000, 1000, 100]
+    assert made[0]["result"] == [{"reference": f"Observation/{one['id']}"} for one in panels]
