@@ -69,6 +69,13 @@ COMMANDS = {
                 {"type": int, "default": 0, "metavar": "N", "help": "that prepare; default: processors less one"},
             ),
             ("--again", {"action": "store_true", "help": "import files that were imported before once more"}),
+            (
+                "--by-identifier",
+                {
+                    "action": "store_true",
+                    "help": "what has an identifier of a stored resource becomes a new version of that one",
+                },
+            ),
             ("--patient", {"metavar": "ID", "help": "vcf, dtc: whose it is"}),
             ("--specimen", {"metavar": "ID", "default": "", "help": "vcf: the Specimen"}),
             ("--order", {"metavar": "ID", "default": "", "help": "vcf: the ServiceRequest"}),

@@ -1,7 +1,6 @@
 """The maps of diagnoses that ship: every code leads to a tumour that is there, once, and as its source says."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ ONCOTREE, SNOMED = "http://oncotree.mskcc.org", "http://snomed.info/sct"
 ICD, NCIT = "http://hl7.org/fhir/sid/icd-10-cm", "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
 TERMS = load()
 MAPS = sorted(FOLDER.glob("ConceptMap-*-to-oncotree.json"))
-SHARED = os.environ.get("FHIR_SERVER_SHARED_DATA", "")
 
 
 def pairs() -> list[tuple[Concept, str, str]]:
@@ -76,9 +74,8 @@ def test_diagnoses_across_systems(have: Concept, want: Concept, expected: str) -
     assert relation(TERMS, have, want) == expected
 
 
-@pytest.mark.skipif(not SHARED, reason="the release of OncoTree is not here: set FHIR_SERVER_SHARED_DATA")
-def test_the_map_of_nci_thesaurus_is_that_of_the_release() -> None:
-    release = Path(SHARED) / "data" / "terminology" / "oncotree_2025_10_03.json"
+def test_the_map_of_nci_thesaurus_is_that_of_the_release(shared: Path) -> None:
+    release = shared / "data" / "terminology" / "oncotree_2025_10_03.json"
     known: dict[str, list[str]] = {}
 
     def walk(node: dict[str, Any]) -> None:
