@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fhir_server.access.policy import Consents
+from fhir_server.access.judging import Consents
 from fhir_server.access.renewal import renewing
 from fhir_server.access.review import ReviewGuard
 from fhir_server.access.rules import Rules
@@ -16,6 +16,7 @@ from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
 from fhir_server.auth.discovery import oauth_uris
+from fhir_server.export.import_run import importing
 from fhir_server.export.run import exporting
 from fhir_server.fhir.capability import capability_statement
 from fhir_server.fhir.codec import Resource, encode
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> Application:
             open_server(settings) as server,
             working(server, ENTRY_SHAPES),
             exporting(server),
+            importing(server),
             following(server),
             renewing(server),
             auditing(server) as journal,

@@ -57,7 +57,7 @@ COMMANDS = {
                     "type": Path,
                     "metavar": "PATH",
                     "help": "file or folder: .ndjson, .ndjson.gz; after the word ctml: CTML as .json, .yaml, .yml; "
-                    "after the word vcf: one VCF",
+                    "after the word vcf: one VCF; after the word dtc: raw data of a direct-to-consumer test",
                 },
             ),
             (
@@ -69,7 +69,14 @@ COMMANDS = {
                 {"type": int, "default": 0, "metavar": "N", "help": "that prepare; default: processors less one"},
             ),
             ("--again", {"action": "store_true", "help": "import files that were imported before once more"}),
-            ("--patient", {"metavar": "ID", "help": "vcf: whose sample was read"}),
+            (
+                "--by-identifier",
+                {
+                    "action": "store_true",
+                    "help": "what has an identifier of a stored resource becomes a new version of that one",
+                },
+            ),
+            ("--patient", {"metavar": "ID", "help": "vcf, dtc: whose it is"}),
             ("--specimen", {"metavar": "ID", "default": "", "help": "vcf: the Specimen"}),
             ("--order", {"metavar": "ID", "default": "", "help": "vcf: the ServiceRequest"}),
             ("--sample", {"metavar": "NAME", "default": "", "help": "vcf: which sample, if the file has several"}),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_server.access.policy import Consents
+from fhir_server.access.judging import Consents
 from fhir_server.access.write import Guard
 from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource
@@ -35,6 +35,8 @@ class Server:
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
     exports: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
     export_place: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them has ended
+    imports: set[asyncio.Task[None]] = field(default_factory=set)  # the one that this process is working on
+    import_place: asyncio.Event = field(default_factory=asyncio.Event)  # set when it has ended, or another is there
     polls: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of exports, to tell the impatient
     describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
     custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched

@@ -58,6 +58,13 @@ class Settings:
     export_jobs: int = _setting(2, "Exports that one process works on at a time; others wait in line.")
     export_open: int = _setting(4, "Unfinished exports that one client may have; more is answered 429.")
     view_rows: int = _setting(100_000, "Most rows that a `$viewdefinition-run` answers with; more is refused with 422.")
+    import_sources: str = _setting(
+        "",
+        "Where `$import` may read files, separated by spaces: `https://HOST/PATH/`, `http://HOST/PATH/` or "
+        "`file:///FOLDER/`, with all below. Empty: nowhere.",
+    )
+    import_file: int = _setting(20_000_000_000, "Largest file in bytes that `$import` fetches.")
+    import_processes: int = _setting(1, "Processes in which one server process prepares the lines of an import.")
     page_size: int = _setting(50, "Entries on a page of a search or history when the client gives no `_count`.")
     max_page_size: int = _setting(1000, "Upper limit of `_count`; more is cut to this.")
     max_includes: int = _setting(1000, "Most resources added to one page by `_include` and `_revinclude`.")

@@ -13,10 +13,10 @@ from fhir_server.access.caller import Caller, Permits
 from fhir_server.access.consent import Request
 from fhir_server.access.grant import Grant
 from fhir_server.access.limits import Partly, shower
-from fhir_server.access.policy import UNRULED, patients_of, person_types
 from fhir_server.access.pseudonyms import pseudonyms
 from fhir_server.access.rights import addressed, caller_of
 from fhir_server.access.rules import RELEASED, Limits, Rules
+from fhir_server.access.subjects import UNRULED, patients_of, person_types
 from fhir_server.access.write import Site
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource

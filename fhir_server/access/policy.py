@@ -7,35 +7,29 @@ commit on. Where time alone changes what Consents say, rows carry the instant up
 whose rules are to be made anew then (access/renewal.py).
 """
 
-import re
-from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Iterable, Sequence, Set
+from functools import partial
 
 import msgspec
 
-from fhir_server.access.compartment import BESIDE, SHARED, references
 from fhir_server.access.consent import told_at_once
-from fhir_server.access.facts import Facts
-from fhir_server.access.gate import ASKED, Hold, begins, holds, leads, touches, with_candidates
+from fhir_server.access.facts import Facts, data_class
+from fhir_server.access.gate import ASKED, Hold, begins, holds, leads, named, touches, with_candidates
+from fhir_server.access.judging import GENOMIC, POLICY, Consents, Policy, held_by, judged_among, read_policy, said_by
 from fhir_server.access.provisions import voters
-from fhir_server.access.rules import DEFAULT_NUMBER, OPEN, UNKNOWN, Rule, Rules, rule_of
-from fhir_server.access.statements import FOREVER, Person, Statement, next_edge, person_of, statement_of
+from fhir_server.access.rules import OPEN, UNKNOWN
+from fhir_server.access.statements import FOREVER, next_edge, person_of
+from fhir_server.access.subjects import UNRULED, all_about, patients_in, patients_of, person_types
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
-from fhir_server.fhir.definitions import Definitions
-from fhir_server.search.predicate import ID, And, Entry, Is, Of, Or, Param, Predicate
-from fhir_server.store.seam import Change, Query, Ruling, Store, Stored, Tx
-from fhir_server.terminology.codes import Terminology
+from fhir_server.search.predicate import ID, And, Entry, Is, Param, Predicate
+from fhir_server.store.seam import Change, Query, Ruling, Stored, Tx
 
-POLICY, DUE = "consent/policy/", "consent/due/"
+DUE = "consent/due/"
 CHANGED = "consent/changed/"  # [time]/[id]: persons whose Consents are others since, until recipients are told
 LINK, ENTITY = Param("link", "reference"), Param("entity", "reference")
-MOST_PEOPLE = 20  # that one resource may be about; one about more is nobody's to see by consent
 MOST_LINKED = 100  # Patients that are one person
 CHUNK = 500
-# Rows that no consent decides about: nobody's, descriptions of cohorts, and the log of who looked (access/rights.py).
-UNRULED = SHARED | {"AuditEvent", "Group"}
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -43,32 +37,6 @@ class Changed(msgspec.Struct, frozen=True):
 
     at: int
     before: dict[str, bytes]
-
-
-class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that is known of one person: their Patients, when they come of age, their Consents as they were sent, and the
-    reports that are held from them."""
-
-    ids: tuple[str, ...]
-    adult: int | None
-    consents: tuple[msgspec.Raw, ...]
-    holds: tuple[Hold, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Consents:
-    """What giving rules takes; part of the Server."""
-
-    definitions: Definitions
-    terminology: Terminology
-    index: Callable[[Resource], tuple[Entry, ...]]
-    clock: Callable[[], int]
-    adult_age: int
-    treatment: bool  # whether care is permitted where no Consent speaks of it
-    rules: Rules
-    secret: bytes = b""  # of the store: what pseudonyms are made from
-    by_organization: bool = False  # whether an organization's clinicians are tied to all its patients
-    gate: bool = False  # whether reports that the laboratory has not finished are held from participants (gate.py)
 
 
 class Ruled:
@@ -82,6 +50,7 @@ class Ruled:
         self._policies: dict[str, bytes | None] = {}  # of Patients, as far as they were looked up
         self._glimpsed: dict[str, bytes | None] = {}  # the same, where nothing depends on it that matters to others
         self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
+        self._listed: set[str] = set()  # ids of Observations that a genomic report lists, or did
         self.read, self.search, self.rule = tx.read, tx.search, tx.rule
         self.share, self.own, self.began = tx.share, tx.own, tx.began
         self.get_state, self.put_state = tx.get_state, tx.put_state
@@ -91,6 +60,8 @@ class Ruled:
         self._changes.append(change)
         if change.type == "Consent":
             await self._touched(change)
+        elif change.type == "DiagnosticReport":
+            await self._lists(change)
         if change.method == "DELETE":
             rule, until = UNKNOWN, 0
         elif change.type in UNRULED:
@@ -104,7 +75,7 @@ class Ruled:
                     self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
             elif await self._at_gate(change, patients):
                 self._stale |= patients
-            rule, until = await self._ruling(change.type, patients, lambda: codec.decode(change.body))
+            rule, until = await self._ruling(change.type, change.id, patients, change.body)
         return await self._tx.write(change._replace(rule=rule, until=until))
 
     async def expunge(self, resources: Sequence[tuple[str, str]], now: int) -> int:
@@ -115,7 +86,12 @@ class Ruled:
         return await self._tx.expunge(resources, now)
 
     async def settle(self) -> None:
-        """Make the policies anew that were touched, and the rules of all that is about these persons."""
+        """Make the rules anew of what reports list; then the policies that were touched, and the rules of all that is
+        about these persons."""
+        for at in range(0, len(self._listed), CHUNK):
+            ids = tuple((id,) for id in sorted(self._listed)[at : at + CHUNK])
+            rows = await self._all(("Observation",), Is(ID, (("id", "in", ids),)))
+            await self._tx.rule([await self.anew(row) for row in rows])
         done: set[str] = set()
         for id in sorted(self._stale):
             if id not in done:
@@ -202,11 +178,13 @@ class Ruled:
         if row.type == "Patient" or not about <= mine:  # of those it names, some may be no subject of it
             entries = self._consents.index(codec.decode(row.body))
             about = patients_of(self._consents.definitions, row.type, row.id, entries)
-        return Ruling(row.type, row.id, *await self._ruling(row.type, about, lambda: codec.decode(row.body)))
+        return Ruling(row.type, row.id, *await self._ruling(row.type, row.id, about, row.body))
 
-    async def _ruling(self, type: str, patients: Iterable[str], resource: Callable[[], Resource]) -> tuple[int, int]:
+    async def _ruling(self, type: str, id: str, patients: Iterable[str], body: bytes) -> tuple[int, int]:
         policies = [await self.policy(id) for id in patients]
-        rule, until, held = judged(self._consents, type, policies, resource, self._now)
+        rule, until, held = await judged_among(
+            self._tx, self._consents, type, id, policies, lambda: codec.decode(body), self._now
+        )
         return (rule if isinstance(rule, int) else await self._consents.rules.add(self._tx, rule, held)), until
 
     async def _unruled(self, type: str, id: str, entries: Iterable[Entry], body: bytes) -> int:
@@ -235,6 +213,17 @@ class Ruled:
         before = await self._tx.read(change.type, change.id) if change.version != 1 else None
         if before is not None and before.body:
             self._stale |= patients_in(before.body)
+
+    async def _lists(self, change: Change) -> None:
+        """A report is written: what it lists, and what it listed, may be of another class of data now."""
+        before = await self._tx.read(change.type, change.id) if change.version != 1 else None
+        versions = [codec.decode(body) for body in (change.body, before.body if before is not None else b"") if body]
+        genomic = [one for one in versions if data_class(one).endswith(GENOMIC)]
+        patients = set[str]().union(*(patients_in(codec.encode(one)) for one in genomic))
+        if any([await self.policy(id) for id in patients]):
+            await self._tx.own([f"{POLICY}{id}" for id in sorted(patients)])  # nothing that it lists comes meanwhile
+            listed = (one.partition("/") for report in genomic for one in named(report.get("result")))
+            self._listed |= {id for type, _, id in listed if type == "Observation"}
 
     async def _joined(self, id: str) -> dict[str, Resource | None]:
         """The Patients that are one person with this one, itself included; None for one that is not there."""
@@ -273,121 +262,3 @@ async def policy_in(tx: Tx, id: str) -> bytes | None:
     await tx.share([key])
     found = await tx.get_state(key)
     return found[0] if found else None
-
-
-def judged(
-    consents: Consents, type: str, policies: Iterable[bytes | None], resource: Callable[[], Resource], now: int
-) -> tuple[Rule | int, int, bool]:
-    """The rule of a resource about patients with these policies (None: no Consents), until when it holds, and whether
-    the resource is held from participants.
-
-    A number where the rule is known by that. `resource` is called if it matters what it is.
-    """
-    distinct = {policy or b"" for policy in policies}
-    if not distinct:
-        return (OPEN, FOREVER, False) if type == "Device" else (UNKNOWN, 0, False)
-    held = held_by(distinct)
-    closed = bool(held) and touches(resource(), held)
-    if len(distinct) > MOST_PEOPLE:
-        return (-OPEN if closed else UNKNOWN), 0, closed  # a number that no rule has
-    if distinct == {b""}:
-        return DEFAULT_NUMBER, FOREVER, False
-    said = [read_policy(policy) for policy in distinct if policy]
-    silent = [()] if b"" in distinct else []
-    facts = Facts(resource(), consents.terminology)
-    people = [voters(statements, person, facts, now) for person, statements in said]
-    contact = None
-    if type == "Patient":
-        details = Facts(facts.resource, consents.terminology, "contact")
-        contact = [*(voters(statements, person, details, now) for person, statements in said), *silent]
-    until = min(next_edge(statements, person, now) for person, statements in said)
-    return rule_of([*people, *silent], contact), until, closed
-
-
-async def rule_today(store: Store, consents: Consents, type: str, id: str, body: bytes) -> tuple[int, int]:
-    """The rule that a resource, or an old version of one, would have if it were written now."""
-    if type in UNRULED:
-        return OPEN, FOREVER
-    decoded = codec.decode(body)
-    patients = patients_of(consents.definitions, type, id, consents.index(decoded))
-    found = [await store.get_state(f"{POLICY}{one}") for one in patients]
-    rule, until, held = judged(consents, type, [one and one[0] for one in found], lambda: decoded, consents.clock())
-    return (rule if isinstance(rule, int) else consents.rules.learn(rule, held)), until
-
-
-@lru_cache(maxsize=10_000)
-def read_policy(value: bytes) -> tuple[Person, tuple[Statement, ...]]:
-    """A policy as the person and their statements."""
-    policy = msgspec.json.decode(value, type=Policy)
-    person = Person(policy.ids, policy.adult)
-    read = (statement_of(codec.decode(bytes(raw)), person) for raw in policy.consents)
-    return person, tuple(statement for statement in read if statement is not None)
-
-
-def said_by(value: bytes) -> bytes:
-    """A policy without what is held: who the person is, and what their Consents say."""
-    policy = msgspec.json.decode(value, type=Policy)
-    return msgspec.json.encode(msgspec.structs.replace(policy, holds=()))
-
-
-def held_by(policies: Iterable[bytes | None]) -> frozenset[str]:
-    """The references of all that is held from these persons."""
-    return frozenset().union(*(_held(policy) for policy in policies if policy))
-
-
-@lru_cache(maxsize=1000)
-def _held(value: bytes) -> frozenset[str]:
-    return frozenset(one for hold in msgspec.json.decode(value, type=Policy).holds for one in hold.held)
-
-
-def patients_of(definitions: Definitions, type: str, id: str, entries: Iterable[Entry]) -> set[str]:
-    """The ids of the Patients that a resource is about: by the compartment and what compartment.py has beside it."""
-    params = _params(definitions, type)
-    found = {entry[2] for entry in entries if entry[0] in params and entry[1] == "Patient" and entry[2]}
-    return found | {id} if type == "Patient" else found
-
-
-def patients_in(body: bytes) -> set[str]:
-    """The ids of all Patients that a body refers to, in whatever element."""
-    return {one.decode() for one in _NAMED.findall(body)}
-
-
-_NAMED = re.compile(rb'"reference":"(?:[^"]*/)?Patient/([A-Za-z0-9\-.]{1,64})')
-_PARAMS: dict[tuple[int, str], frozenset[Param]] = {}
-
-
-def _params(definitions: Definitions, type: str) -> frozenset[Param]:
-    key = id(definitions), type
-    if key not in _PARAMS:
-        codes = BESIDE.get(type, definitions.compartments["Patient"].get(type, ()))
-        if type == "Device":
-            codes = ("patient",)
-        _PARAMS[key] = frozenset(
-            param for code in codes if code not in ("_id", "link") for param in references(definitions, type, code)
-        )
-    return _PARAMS[key]
-
-
-def person_types(definitions: Definitions) -> tuple[str, ...]:
-    """The types whose resources are about patients."""
-    found = {*definitions.compartments["Patient"], *BESIDE, "Device", "Patient"} - UNRULED
-    return tuple(sorted(found))
-
-
-def all_about(definitions: Definitions, types: tuple[str, ...], ids: Sequence[str]) -> Predicate:
-    """Whatever of some types is about one of these Patients."""
-    alike: dict[frozenset[Param], list[str]] = {}
-    for type in types:
-        alike.setdefault(_params(definitions, type), []).append(type)
-    parts: list[Predicate] = []
-    targets = tuple(("Patient", id) for id in ids)
-    for params, members in alike.items():
-        links: tuple[Predicate, ...] = tuple(
-            Is(param, (("type", "=", "Patient"), ("id", "=", id))) for param in sorted(params) for _, id in targets
-        )
-        if "Patient" in members:
-            parts.append(Of(("Patient",), Or(tuple(Is(ID, (("id", "=", id),)) for id in ids))))
-            members = [one for one in members if one != "Patient"]
-        if links and members:
-            parts.append(Of(tuple(members), Or(links)))
-    return Or(tuple(parts))

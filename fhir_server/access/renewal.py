@@ -9,7 +9,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fhir_server.access.policy import DUE, Ruled, patients_in
+from fhir_server.access.policy import DUE, Ruled
+from fhir_server.access.subjects import patients_in
 from fhir_server.access.write import Site, renew
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.store.seam import Busy, Conflict, Query, Stored, StoreError, Tx

@@ -116,6 +116,8 @@ def _context(definitions: Definitions, grant: Grant, context: str, type: str, le
             return EVERYTHING
         if grant.role == "researcher" and letter in "rs" and type in _studied(definitions):
             return EVERYTHING  # as far as the patients permit it: asking.py
+        if grant.role == "researcher" and letter in "rs" and type == "Group":  # what describes cohorts and names nobody
+            return belonging(definitions, type, NOTHING, lambda param: NOTHING)
     return NOTHING
 
 

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from fhir_server.access.caller import Caller
-from fhir_server.access.policy import Consents, Ruled
+from fhir_server.access.judging import Consents
+from fhir_server.access.policy import Ruled
 from fhir_server.fhir.outcome import FhirError, refuse
 from fhir_server.search.predicate import EVERYTHING, ID, And, Is
 from fhir_server.store.seam import Change, Page, Query, Store, Stored, Tx

@@ -15,10 +15,12 @@ from fhir_server.access import OPERATOR, transact
 from fhir_server.access.asking import actors_of, requests_of
 from fhir_server.access.consent import Request
 from fhir_server.access.grant import Grant
-from fhir_server.access.policy import CHANGED, POLICY, Changed, all_about, judged, patients_of, person_types
+from fhir_server.access.judging import POLICY, judged
+from fhir_server.access.policy import CHANGED, Changed
 from fhir_server.access.pseudonyms import pseudonyms
 from fhir_server.access.rights import CLIENT, STOP_USING, TASK_KIND, caller_of
 from fhir_server.access.rules import Limits, Rule
+from fhir_server.access.subjects import all_about, patients_of, person_types
 from fhir_server.audit.event import grant_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource

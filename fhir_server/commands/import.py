@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fhir_server.app import open_server
-from fhir_server.commands import ctml, vcf
+from fhir_server.commands import ctml, dtc, vcf
 from fhir_server.commands.bar import reporter, summary
 from fhir_server.export.bring import Import, Refusal, bring, find
-from fhir_server.fhir import codec
-from fhir_server.fhir.outcome import Issue, operation_outcome
+from fhir_server.export.noted import outcome
 from fhir_server.genomics.vcf.convert import Wish
 from fhir_server.settings import Settings
 
@@ -22,6 +21,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Import and print the summary; 1 if anything was refused. Raises FileNotFoundError, ValueError, StoreError."""
     if str(args.paths[0]) == ctml.NAME:
         return ctml.import_(args, settings)
+    if args.paths[0] == Path("dtc"):
+        with dtc.kept(args) as (path, told, patient):
+            print(told)
+            return _summed(asyncio.run(_import(args, settings, [path], Wish(patient))))
     if args.paths[0] != Path("vcf"):
         if args.patient or args.ndjson:
             raise ValueError("--patient and --ndjson are for a VCF: fhir-server import vcf FILE --patient ID.")
@@ -43,17 +46,10 @@ async def _import(args: argparse.Namespace, settings: Settings, files: list[Path
         out: BinaryIO = stack.enter_context(args.refused.open("ab")) if args.refused else sys.stderr.buffer
 
         def refused(one: Refusal) -> None:
-            out.write(outcome(one) + b"\n")
+            out.write(outcome(str(one.file), one.line, one.issues) + b"\n")
             out.flush()
 
         async with open_server(settings) as server:
             if wish is not None:
                 await vcf.require(server, wish)
-            return await bring(server, files, workers, args.again, reporter(), refused)
-
-
-def outcome(refusal: Refusal) -> bytes:
-    """The OperationOutcome of a line."""
-    place = f"{refusal.file}:{refusal.line}"
-    issues = [Issue(one.code, f"{place}: {one.diagnostics}", one.expression, one.severity) for one in refusal.issues]
-    return codec.encode(operation_outcome(issues))
+            return await bring(server, files, workers, args.again, reporter(), refused, args.by_identifier)

@@ -1,23 +1,28 @@
 """Which resources of each type an export holds: its patients, its filters and its caller's permit as predicates."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from fhir_server.access import Caller
+from fhir_server.access import OPERATOR, Caller
+from fhir_server.access.asking import caller_for, requests_of
+from fhir_server.access.subjects import person_types
 from fhir_server.export.files import notes
 from fhir_server.export.job import Export
 from fhir_server.export.members import belonging_to, kinds_of, with_ids
-from fhir_server.export.rows import Asked, judged, permitted
+from fhir_server.export.past import Past
+from fhir_server.export.rows import Again, Asked, judged, permitted
 from fhir_server.export.wish import Wish
+from fhir_server.interactions.job_run import NOBODY
 from fhir_server.interactions.lookup import parsed
-from fhir_server.search.predicate import EVERYTHING, UPDATED, And, Is, Or, Predicate
+from fhir_server.search.predicate import EVERYTHING, NOTHING, UPDATED, And, Is, Or, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Query
+from fhir_server.store.seam import Query, Stored
 
 BATCH = 500  # ids in one predicate: a Group of 200,000 members must not become one
-MEMBERS = "members"
+MEMBERS, TOUCHED = "members", "touched"
 
 
 def write_members(folder: Path, ids: Sequence[str]) -> None:
@@ -35,21 +40,98 @@ class Scope:
         path = folder / MEMBERS
         self.patients = path.read_text().splitlines() if path.exists() else None
         self._all = frozenset(self.patients) if self.patients is not None else None
+        self._known = 0
+        self._past: Past | None = None
+        self._touched: list[str] = []
 
     async def asked(self, type: str, changed: bool = True) -> Asked:
-        """The resources of a type; `changed`: only those that were changed when the client wants to know of changes."""
-        await self.server.consents.rules.fresh(self.server.store)
-        conditions = await filtered(self.server, self.caller, self.wish, type, self.job.at)
+        """The resources of a type; `changed`: only those that were changed when the client wants to know of changes,
+        and all that Consents permit otherwise than before."""
+        await self.refresh()
+        filters = await filtered(self.server, self.caller, self.wish, type, self.job.at)
+        conditions = list(filters)
         if changed and self.wish.since is not None:
             conditions.append(Is(UPDATED, (("low", ">", self.wish.since),)))
         if changed and self.wish.until is not None:
             conditions.append(Is(UPDATED, (("low", "<", self.wish.until),)))
         members, whole = self._members(type)
         batches = [_all([one, *conditions]) for one in members]
-        # What a caller may have in part belongs to some patient; that it does is nothing that they ask.
-        in_part = _all(conditions) if self.wish.level == "patient" and self.patients is None else None
-        permit = partial(permitted, self.caller, type, in_part=in_part)
-        return Asked(type, batches, _all([whole, *conditions]), permit)
+        # What a caller may have in part belongs to some patient; that it does is nothing that they ask. When it was
+        # changed would tell its dates: it comes whole each time.
+        open = self.patients is None and type not in self.referenced
+        in_part = _all(filters if self.wish.until is None else conditions) if open else None
+        asked = Asked(type, batches, _all([whole, *conditions]), partial(self._permitted, type, in_part))
+        return asked._replace(again=await self._again(type, whole, filters)) if changed else asked
+
+    async def _again(self, type: str, whole: Predicate, filters: list[Predicate]) -> Again | None:
+        """What was not changed, of persons whose Consents say another thing than before."""
+        past = await self.past()
+        if past is None or type not in person_types(self.server.definitions):
+            return None
+        since = self.wish.since
+        unchanged = [*filters, Is(UPDATED, (("low", "<=", since),))]
+        batches = [
+            _all([belonging_to(self.server.definitions, type, some), *unchanged]) for some in _cut(self._touched)
+        ]
+        return Again(
+            batches, _all([whole, *unchanged]), partial(self._permitted, type, NOTHING), frozenset(self._touched)
+        )
+
+    def _permitted(self, type: str, in_part: Predicate | None, where: Predicate) -> Predicate:
+        return permitted(self.caller, type, where, in_part)
+
+    async def refresh(self, at_once: bool = False) -> None:
+        """Hold the caller to what is permitted now, by rules that became known meanwhile too."""
+        rules = self.server.consents.rules
+        await rules.fresh(self.server.store, at_once)
+        if self.job.caller != OPERATOR.id and self._known != rules.known:
+            self.caller = await caller_for(self.server, self.job.grant or NOBODY)
+            self._known = rules.known
+
+    async def past(self) -> Past | None:
+        """What Consents said since the client's last export; None if it does not ask, or is not asked for consent."""
+        grant, since, until = self.job.grant, self.wish.since, self.wish.until
+        if grant is None or since is None or self._past is not None:
+            return self._past
+        if requests_of(grant, frozenset(), self.server.consents.treatment) is not None:
+            self._past = Past(self.server, since, min(self.job.at, self.job.at if until is None else until - 1))
+            await self._past.look()
+            self._touched = self._kept(self._past.touched)
+        return self._past
+
+    def _kept(self, touched: Iterable[str]) -> list[str]:
+        """Those who were found touched first, for whoever goes on: they are told again in these batches."""
+        path = self.folder / TOUCHED
+        if not path.exists():
+            part = path.with_name(f"{TOUCHED}.{secrets.token_hex(4)}.part")
+            part.write_text("".join(f"{id}\n" for id in sorted(touched)))
+            part.replace(path)
+        return path.read_text().splitlines()
+
+    async def names_before(self, asked: Asked, row: Stored) -> set[str]:
+        """The ids under which the client may have had a version since its last export; of `asked` for all times."""
+        past = await self.past()
+        if past is None:
+            return {self.caller.shown(one).id for one in (await judged(self.server, asked, row),) if one is not None}
+        numbers = await past.rules_of(row)
+        await self.refresh()
+        told = [await judged(self.server, asked, row, number) for number in numbers]
+        return {self.caller.shown(one).id for one in told if one is not None}
+
+    async def written_as(self, type: str, ids: Iterable[str]) -> dict[str, str]:
+        """Of some resources those that the files of this export hold, by the id that they have there. Only where
+        Consents decide: elsewhere what is held now tells it."""
+        found: dict[str, str] = {}
+        if await self.past() is None:
+            return found
+        files = [file for file in self.job.files if (file.kind, file.type) == ("output", type)]
+        wanted = set(ids)
+        for held, parts in zip(notes(self.folder, files, "ids"), notes(self.folder, files, "parts"), strict=True):
+            given = wanted.intersection(held)
+            renamed = given.intersection(line[3:] for line in parts if line.startswith("id "))
+            names = self.caller.partly.names if self.caller.partly is not None else None
+            found |= {id: names.name(type, id) if names is not None and id in renamed else id for id in given}
+        return found
 
     def _members(self, type: str) -> tuple[list[Predicate], Predicate]:
         """What makes a resource one of the export, in batches and as one."""

@@ -1,7 +1,8 @@
 """NDJSON into a store: lines are prepared by worker processes, written here, and noted in the same commit.
 
-State import/[SHA-256 of a file] says up to which line the file is written. A run that was cut short, whenever that was,
-goes on behind that line, and a file that was finished is passed over, under whatever name it comes.
+State import/[SHA-256 of a file], for a client import/[client]/[SHA-256], says up to which line the file is written. A
+run that was cut short, whenever that was, goes on behind that line, and a file that was finished is passed over, under
+whatever name it comes.
 """
 
 import asyncio
@@ -10,27 +11,29 @@ import hashlib
 import itertools
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from fhir_server.access import OPERATOR, transact
+from fhir_server.access import OPERATOR, Caller
+from fhir_server.export.noted import Note, Overtaken, Writing
 from fhir_server.export.prepare import Ready, Refused, begin, prepare, ready
 from fhir_server.export.progress import Progress
+from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
-from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.custom import read_custom
-from fhir_server.interactions.update import apply
+from fhir_server.interactions.draft import change
+from fhir_server.interactions.profiles import require_profiles
 from fhir_server.server import Server
-from fhir_server.store.seam import Busy, Conflict, Tx
 
 LINES, BYTES = 1000, 4_000_000  # in one piece, which is one transaction
 AHEAD = 3  # pieces that each worker has before it or done
-ATTEMPTS = 8  # at a piece while the store is busy
 ENDINGS = (".ndjson", ".ndjson.gz")
 
 
@@ -40,15 +43,6 @@ class Refusal(NamedTuple):
     file: Path
     line: int
     issues: tuple[Issue, ...]
-
-
-class Note(msgspec.Struct, frozen=True):
-    """State of a file: the last line that is written, and what became of all so far."""
-
-    line: int = 0
-    stored: int = 0
-    refused: int = 0
-    finished: bool = False
 
 
 class Piece(NamedTuple):
@@ -85,92 +79,116 @@ async def bring(
     again: bool,
     report: Callable[[Import], None],
     refused: Callable[[Refusal], None],
+    by_identifier: bool = False,
 ) -> Import:
-    """Import the files one after the other; `again`: also those that were finished. `refused` is told each line that
-    is not stored. Raises OSError, StoreError."""
+    """Import the files one after the other, as the operator; `again`: also those that were finished. `refused` is told
+    each line that is not stored. Raises OSError, StoreError."""
     progress = Import(len(files), sum(path.stat().st_size for path in files))
-    custom = msgspec.json.encode((await read_custom(server))[0])
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), begin, (server.settings.base, custom))
-    try:
+    async with preparing(server, workers) as pool:
+        bringing = Bringing(server, OPERATOR, pool, workers, again, report, refused, by_identifier=by_identifier)
         for path in files:
-            await _file(server, pool, workers, path, again, progress, report, refused)
+            await bring_file(bringing, path, progress)
             progress.bytes_done += path.stat().st_size
             report(progress)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
     return progress
 
 
-async def _file(
-    server: Server,
-    pool: ProcessPoolExecutor,
-    workers: int,
-    path: Path,
-    again: bool,
-    progress: Import,
-    report: Callable[[Import], None],
-    refused: Callable[[Refusal], None],
-) -> None:
+@asynccontextmanager
+async def preparing(server: Server, workers: int) -> AsyncIterator[Executor]:
+    """Processes that make lines ready."""
+    custom = msgspec.json.encode((await read_custom(server))[0])
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, begin, (server.settings.base, custom))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Bringing:
+    """How files are imported, and who does it. With `keep`, a time in µs, refusals are kept in State until then."""
+
+    server: Server
+    caller: Caller
+    pool: Executor
+    workers: int
+    again: bool
+    report: Callable[[Import], None]
+    refused: Callable[[Refusal], None]
+    type: str = ""  # what a file holds; "": anything
+    source: str = ""  # of resources that do not say where they come from (meta.source)
+    by_identifier: bool = False  # what has the identifier of a stored resource is a new version of it
+    keep: int | None = None
+    name: str = ""  # of the file where refusals are told; "": its path
+    job: str = ""  # the import that it is part of
+
+
+def note_key(caller: Caller, digest: str) -> str:
+    """The key of the note on a file: another client may be refused what one was permitted, and the other way round."""
+    own = "" if caller.free else hashlib.sha256(caller.id.encode()).hexdigest()[:16] + "/"
+    return f"import/{own}{digest}"
+
+
+def digest_of(path: Path) -> str:
+    """What a file is known by."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    key = f"import/{digest}"
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def bring_file(how: Bringing, path: Path, progress: Import) -> Note:
+    """Import what of a file is not yet, and say how it stands in all. Raises OSError, FhirError 409 if another import
+    of it is under way, 503, StoreError."""
+    server = how.server
+    digest = await asyncio.to_thread(digest_of, path)
+    key = note_key(how.caller, digest)
     found = await server.store.get_state(key)
     note, version = (msgspec.json.decode(found[0], type=Note), found[1]) if found else (Note(), 0)
-    if note.finished and not again:
+    if note.finished and how.job and note.by == how.job:  # whoever finished it died before it could say so
+        return note
+    if note.finished and not how.again:
         progress.files_skipped += 1
-        return
+        return note
     note = Note() if note.finished else note
+    writing = Writing(server, how.caller, key, how.name or str(path), how.keep, how.by_identifier, note, version)
     loop, under_way = asyncio.get_running_loop(), deque[tuple[Piece, asyncio.Future[bytes]]]()
     pieces = _pieces(path, note.line, server.settings.max_body)
     while True:
-        for piece in itertools.islice(pieces, max(0, AHEAD * workers - len(under_way))):
-            under_way.append((piece, loop.run_in_executor(pool, prepare, digest, piece.first, piece.lines)))
+        for piece in itertools.islice(pieces, max(0, AHEAD * how.workers - len(under_way))):
+            given = (digest, piece.first, piece.lines, how.type, how.source)
+            under_way.append((piece, loop.run_in_executor(how.pool, prepare, *given)))
         if not under_way:
             break
         piece, prepared = under_way.popleft()
-        rows = ready(await prepared)
-        note, told = await _patiently(server, key, rows, note, piece.first + len(piece.lines) - 1, version)
-        version += 1
-        for line, issues in told:
-            refused(Refusal(path, line, issues))
-        progress.stored += len(rows) - len(told)
-        progress.refused += len(told)
-        report(progress)
-    await server.store.put_state(key, msgspec.json.encode(msgspec.structs.replace(note, finished=True)), version)
-    progress.files_done += 1
-
-
-async def _patiently(
-    server: Server, key: str, rows: list[Ready | Refused], note: Note, last: int, version: int
-) -> tuple[Note, list[Refused]]:
-    """Write a piece with its note, tried again while the store is busy. Raises FhirError 503 if it stays so."""
-    for attempt in range(ATTEMPTS):
+        rows = await _judged(server, ready(await prepared))
         try:
-            return await _write(server, key, rows, note, last, version)
-        except (Busy, Conflict):
-            await asyncio.sleep(0.05 * 2**attempt)
-    raise refuse(503, "transient", f"The store stayed busy through {ATTEMPTS} attempts: import again, it goes on here.")
+            refused = await writing.write(rows, piece.first + len(piece.lines) - 1)
+        except Overtaken:
+            raise refuse(409, "conflict", "Another import of the same file is under way.") from None
+        for one in refused:
+            how.refused(Refusal(path, *one))
+        progress.stored += len(rows) - len(refused)
+        progress.refused += len(refused)
+        how.report(progress)
+    note = replace(writing.note, finished=True, by=how.job)
+    await server.store.put_state(key, msgspec.json.encode(note), writing.version)
+    progress.files_done += 1
+    return note
 
 
-async def _write(
-    server: Server, key: str, rows: list[Ready | Refused], note: Note, last: int, version: int
-) -> tuple[Note, list[Refused]]:
-    now = server.clock()
-
-    async def work(tx: Tx) -> tuple[Note, list[Refused]]:
-        told = [row for row in rows if isinstance(row, Refused)]
-        for row in rows:
+async def _judged(server: Server, rows: list[Ready | Refused]) -> list[Ready | Refused]:
+    """The rows, refused where profiles are enforced that they do not meet."""
+    if server.settings.profiles == "off":
+        return rows
+    judged: list[Ready | Refused] = []
+    for row in rows:
+        try:
             if isinstance(row, Ready):
-                try:
-                    await apply(tx, OPERATOR, row.made, row.id, now, Ask())
-                except FhirError as error:
-                    told.append(Refused(row.line, error.issues))
-        done = Note(last, note.stored + len(rows) - len(told), note.refused + len(told))
-        if not await tx.put_state(key, msgspec.json.encode(done), version):
-            raise refuse(409, "conflict", "Another import of the same file is under way.")
-        return done, sorted(told)
-
-    return await transact(server, OPERATOR, work)
+                await require_profiles(server, (codec.decode(change(row.made, row.id, 1, 0, "PUT").body),))
+            judged.append(row)
+        except FhirError as error:
+            judged.append(Refused(row.line, error.issues))
+    return judged
 
 
 def _pieces(path: Path, after: int, most: int) -> Iterator[Piece]:

@@ -7,6 +7,7 @@ NAME.ids       the ids of its resources, by which its download is judged
 NAME.parts     of those given in part: `id` without identity, `contact` without contact details, then the id
 NAME.refs      what it refers to; it goes when the export has ended
 members        the ids of the patients that an export is about, if not all
+touched        the ids of those whose Consents have changed since the client's last export
 """
 
 import hashlib
@@ -22,8 +23,10 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Stored
 
 NAME = re.compile(r"[0-9]{1,6}\.[A-Za-z]{1,64}\.ndjson", re.ASCII)
-_REFERENCE = b'"reference":"'
+_REFERENCES = re.compile(rb'"reference":"([^"]*)"')
+_PATIENTS = re.compile(rb'"reference":"(Patient/[^"]*)"')
 _PATIENT = b"Patient/"
+_ATTACHED = b'"url":"Binary/'
 
 
 def root(server: Server) -> Path:
@@ -63,6 +66,7 @@ class Output:
         self._part = folder / f"{name}.{secrets.token_hex(4)}.part"
         self._file = self._part.open("wb")
         self._base = f"{base}/".encode()
+        self._attached = f'"url":"{base}/Binary/'.encode()
         self._ids: list[str] = []
         self._parts: list[str] = []
         self._refs: set[bytes] = set()
@@ -85,6 +89,8 @@ class Output:
                     self._parts.append(f"id {row.id}")
                 elif told.body is not row.body:
                     self._parts.append(f"contact {row.id}")
+        if _ATTACHED in chunk:  # of an attachment: whoever loads the file knows no base
+            chunk = chunk.replace(_ATTACHED, self._attached)
         self._file.write(chunk)
         self._ids += [row.id for row in rows]
         self.count += len(rows)
@@ -102,11 +108,7 @@ class Output:
         """Remember whom a text names. Stored bytes are our own encoding, in which references look one way only."""
         if self._base in text:
             text = text.replace(self._base, b"")
-        if refs:
-            self._refs.update(piece[: piece.index(b'"')] for piece in text.split(_REFERENCE)[1:])
-        else:
-            mark = _REFERENCE + _PATIENT
-            self._refs.update(_PATIENT + piece[: piece.index(b'"')] for piece in text.split(mark)[1:])
+        self._refs.update((_REFERENCES if refs else _PATIENTS).findall(text))
 
     def finish(self) -> File:
         """Put it on the disk under its name."""

@@ -50,6 +50,7 @@ class Export(msgspec.Struct):
     lease: int = 0
     turn: int = 0  # when a process last began to work on it
     totals: dict[str, int] = {}  # resources of each type that is looked through, whatever is wanted of them
+    stirred: tuple[str, ...] = ()  # types of which something was changed between `at` and the counting
     written: int = 0
     here: int = 0  # of the type in hand
     began: int = 0

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from fhir_server.access import READ, Caller
 from fhir_server.export.asked import filtered
-from fhir_server.export.group import active_members
+from fhir_server.export.group import filter_of, members, queries, read_group
 from fhir_server.export.job import Export, add_export, open_exports
 from fhir_server.export.job import Issue as Told
 from fhir_server.export.run import schedule
@@ -24,9 +24,9 @@ SECOND = 1_000_000
 
 async def kick_off(server: Server, caller: Caller, ask: Ask, given: Given) -> Answer:
     """202 with the address of the export's status. Raises FhirError 400, 403, 404 for a Group, 429."""
-    _require_async(ask)
+    require_async(ask, "An export")
     level = {"": "system", "Patient": "patient", "Group": "group"}[ask.type]
-    require_backend(caller)
+    require_backend(caller, "Exports")
     posted = ask.resource is not None
     now, base = server.clock(), server.settings.base
     wish, passed = read_wish(server.definitions, level, ask.id, given, posted, base, now, ask.lenient)
@@ -54,15 +54,16 @@ async def kick_off(server: Server, caller: Caller, ask: Ask, given: Given) -> An
     return Answer(202, codec.encode(operation_outcome([issue])), headers=(("Content-Location", address),))
 
 
-def _require_async(ask: Ask) -> None:
-    """The specification lets a server assume both headers; clients that forget them should learn of it here."""
+def require_async(ask: Ask, what: str) -> None:
+    """Raise FhirError 400 unless both headers are there. The specification lets a server assume them; clients that
+    forget them should learn of it here."""
     if not ask.later:
-        raise refuse(400, "required", "An export is answered later: send the header Prefer: respond-async.")
+        raise refuse(400, "required", f"{what} is answered later: send the header Prefer: respond-async.")
     if not ask.accept or not ask.accept.strip():
         raise refuse(400, "required", "Say how to be answered: send the header Accept: application/fhir+json.")
 
 
-def require_backend(caller: Caller) -> None:
+def require_backend(caller: Caller, what: str) -> None:
     """Raise FhirError 403 unless the caller is a backend service with scopes of system/, or everyone is let in."""
     grant = caller.grant
     if caller.free or (
@@ -71,7 +72,7 @@ def require_backend(caller: Caller) -> None:
         and all(scope.startswith("system/") for scope in grant.scopes if "/" in scope)
     ):
         return
-    text = "Exports are for backend services: ask for scopes of system/ by client_credentials."
+    text = f"{what} are for backend services: ask for scopes of system/ by client_credentials."
     raise refuse(403, "forbidden", text, WWW_Authenticate='Bearer error="insufficient_scope"')
 
 
@@ -109,8 +110,11 @@ async def _require_patients(server: Server, caller: Caller, wish: Wish) -> None:
     if len(wish.patients) > MOST_PATIENTS:
         raise refuse(400, "too-costly", f"Name at most {MOST_PATIENTS} patients, or make a Group of them.", "patient")
     if wish.level == "group":
-        members = frozenset(await active_members(server, caller, wish.group))
-        strangers: Sequence[str] = [id for id in wish.patients if id not in members]
+        group = await read_group(server, caller, wish.group)
+        for query in queries(group):
+            await filter_of(server, caller, group, query)
+        known = frozenset(await members(server, caller, group)) if wish.patients else frozenset()
+        strangers: Sequence[str] = [id for id in wish.patients if id not in known]
     else:
         strangers = [id for id in wish.patients if not await _known(server, caller, id)]
     if strangers:

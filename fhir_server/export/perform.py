@@ -6,16 +6,18 @@ the client sees at the end is the same, however often the work was cut short.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from fhir_server.access import Caller
+from fhir_server.access.renewal import renew_due
 from fhir_server.export.asked import Scope, write_members
 from fhir_server.export.deleted import bundles_of_deleted
 from fhir_server.export.files import Output, folder_of, forget_notes, notes
-from fhir_server.export.group import active_members
+from fhir_server.export.group import members, read_group
 from fhir_server.export.job import Export, File
 from fhir_server.export.provenance import about, latest
-from fhir_server.export.rows import Batch, rows_at
+from fhir_server.export.rows import Batch, rows_at, versions_since
 from fhir_server.export.wish import elements_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import Issue, operation_outcome
@@ -62,14 +64,20 @@ class Writing:
         """Fix the point in time, and whom the export is about."""
         server, wish = self.server, self.job.wish
         self.job.at = await server.store.settled()
+        # What time alone permits by then, and rules that other processes made, must not be missed by the walk.
+        while await renew_due(server):
+            pass
+        await server.consents.rules.fresh(server.store, at_once=True)
         if wish.level == "group":
-            members = await active_members(server, self.caller, wish.group, self.job.at)
-            write_members(self.folder, [id for id in members if not wish.patients or id in wish.patients])
+            group = await read_group(server, self.caller, wish.group, self.job.at)
+            known = await members(server, self.caller, group)
+            write_members(self.folder, [id for id in known if not wish.patients or id in wish.patients])
         elif wish.patients:
             write_members(self.folder, wish.patients)
         for type in wish.types:
             if count := await server.store.count(Query((type,), EVERYTHING)):
                 self.job.totals[type] = count
+        self.job.stirred = tuple(sorted({row.type async for row in versions_since(server, None, self.job.at)}))
         self.job.began = server.clock()
         await self.lease.renew()
 
@@ -92,25 +100,26 @@ class Writing:
         self.job.place = None
 
     async def _output(self, scope: Scope) -> None:
+        if self.type not in self.job.totals and self.type not in self.job.stirred:
+            return  # there was nothing when it began, and nothing had just gone
         asked, told = await scope.asked(self.type), _Told(self)
-        if self.type not in self.job.totals:
-            asked = asked._replace(batches=())  # there was nothing when it began: only history may have something
         elements = elements_of(self.job.wish, self.type)
         refs = bool(scope.referenced) and self.job.wish.level != "system"
-        async for batch in rows_at(self.server, asked, self.job.at, self.job.place, told, self._room):
-            rows = await self._chosen(scope, batch)
-            if rows:
-                self._file().write(rows, self._shown(rows, elements), refs)
-                self.job.written += len(rows)
-                self.job.here += len(rows)
-            if self._full():
-                await self._close(batch.place)
-            await asyncio.sleep(0)
+        async with aclosing(rows_at(self.server, asked, self.job.at, self.job.place, told, self._room)) as batches:
+            async for batch in batches:
+                rows = await self._chosen(scope, batch)
+                if rows:
+                    self._file().write(rows, self._shown(scope.caller, rows, elements), refs)
+                    self.job.written += len(rows)
+                    self.job.here += len(rows)
+                if self._full():
+                    await self._close(batch.place)
+                await asyncio.sleep(0)
 
-    def _shown(self, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
+    def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
         """The rows as the caller may have them, and wants them."""
-        if self.caller.partly is not None:
-            rows = [self.caller.shown(row) for row in rows]
+        if caller.partly is not None:
+            rows = [caller.shown(row) for row in rows]
         if not elements:
             return rows
         definitions = self.server.definitions
@@ -127,8 +136,11 @@ class Writing:
     def _written(self, type: str) -> int:
         return sum(file.count for file in self.job.files if (file.kind, file.type) == ("output", type))
 
-    def _room(self) -> int:
-        return max(1, self.server.settings.export_file - (self.out.count if self.out else 0))
+    def _room(self, pending: int) -> int:
+        """How many resources the file in hand, or the next, has room for beside those that are about to be written."""
+        most = self.server.settings.export_file
+        left = most - (self.out.count if self.out else 0) - pending
+        return left if left > 0 else most
 
     def _full(self) -> bool:
         return self.out is not None and (

@@ -75,8 +75,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def prepare(digest: str, first: int, lines: Sequence[bytes]) -> bytes:
-    """The lines of a file with that digest, from number `first` on, made ready: for `ready`."""
+def prepare(digest: str, first: int, lines: Sequence[bytes], type: str = "", source: str = "") -> bytes:
+    """The lines of a file with that digest, from number `first` on, made ready: for `ready`. All must be of a `type`,
+    if one is given; `source` is where those come from that do not say it."""
     assert _making is not None
     done: list[Any] = []
     for number, line in enumerate(lines, first):
@@ -89,6 +90,11 @@ def prepare(digest: str, first: int, lines: Sequence[bytes]) -> bytes:
             id = resource["id"]
             if resource["resourceType"] not in load().resources:
                 raise refuse(400, "not-supported", f"R4 has no resource type {resource['resourceType'][:64]!r}.")
+            if type and resource["resourceType"] != type:
+                text = f"The file was said to hold {type}, this is a resource of type {resource['resourceType']}."
+                raise refuse(400, "invalid", text)
+            if source:
+                resource["meta"] = {"source": source, **resource.get("meta", {})}
             made = draft(_making, resource, id)
             entries = [(*entry[0], *entry[1:]) for entry in made.entries]
             done.append((number, id, made.type, made.meta, made.rest, entries))

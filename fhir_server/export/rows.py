@@ -5,16 +5,19 @@ looked up in the history as it was, and judged by that version. What was walked 
 `told` knows which ids a page had. The point is settled (Store.settled), so that neither pass can miss anything.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Sequence, Set
 from typing import Any, NamedTuple, Protocol
 
 from fhir_server.access import READ, Caller, restrict, shown
-from fhir_server.access.policy import rule_today
+from fhir_server.access.judging import rule_today
+from fhir_server.access.statements import FOREVER
+from fhir_server.access.subjects import patients_of
 from fhir_server.fhir import codec
 from fhir_server.interactions.versions import holds
 from fhir_server.search.predicate import EVERYTHING, And, Indexed, Or, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Position, Query, Stored
+from fhir_server.store.seam import Page, Position, Query, Stored
 
 PAGE = 300  # resources read at a time: what is done with a page keeps other requests waiting
 CHANGED = 500  # versions looked at at a time
@@ -32,6 +35,16 @@ class Told(Protocol):
         ...
 
 
+class Again(NamedTuple):
+    """What is told although it was not changed: in batches, and as a condition on all of it. `touched` are the ids of
+    the patients it is about."""
+
+    batches: Sequence[Predicate]
+    judge: Predicate
+    permit: Callable[[Predicate], Predicate]
+    touched: Set[str]
+
+
 class Asked(NamedTuple):
     """Which resources of a type: a predicate for each batch of patients to ask the store with, and the same for all of
     them at once, to judge a single version with. `permit` puts the caller's permit into them, each time anew: what
@@ -41,6 +54,7 @@ class Asked(NamedTuple):
     batches: Sequence[Predicate]
     judge: Predicate
     permit: Callable[[Predicate], Predicate]
+    again: Again | None = None
 
 
 class Batch(NamedTuple):
@@ -64,23 +78,51 @@ def permitted(caller: Caller, type: str, where: Predicate, in_part: Predicate | 
 
 
 async def rows_at(
-    server: Server, asked: Asked, at: int, place: Any, told: Told, most: Callable[[], int]
-) -> AsyncIterator[Batch]:
-    """All rows after a place, at most `most()` at a time."""
+    server: Server, asked: Asked, at: int, place: Any, told: Told, room: Callable[[int], int]
+) -> AsyncGenerator[Batch, None]:
+    """All rows after a place, at most `room(n)` at a time, n of those before not being written yet: the next page is
+    read while one is written."""
     number, after = place if place is not None else (0, None)
+    again = asked.again.batches if asked.again is not None else ()
+    first, all = len(asked.batches), len(asked.batches) + len(again)
     # The resources that may lie in several batches: only what names two patients, so that it stays small.
-    several = told.all() if place is not None and len(asked.batches) > 1 else set()
-    while number < len(asked.batches):
-        where = asked.permit(asked.batches[number])
-        query = Query((asked.type,), where, count=min(PAGE, most()), after=_tuple(after))
-        page = await server.store.search(query)
-        rows = [row for row in page.rows if row.updated <= at]
-        if len(asked.batches) > 1 and asked.type != "Patient":
-            rows = _once(rows, several)
-        number, after = (number, page.next) if page.next is not None else (number + 1, None)
-        yield Batch(rows, (number, after))
+    several = told.all() if place is not None and all > 1 else set()
+
+    def read(number: int, after: Any, count: int) -> Coroutine[Any, Any, Page]:
+        where = asked.permit(asked.batches[number]) if number < first else _permitted_again(asked, number - first)
+        return server.store.search(Query((asked.type,), where, count=min(PAGE, count), after=_tuple(after)))
+
+    reading = asyncio.create_task(read(number, after, room(0))) if number < all else None
+    try:
+        while reading is not None:
+            page, here = await reading, number
+            number, after = (number, page.next) if page.next is not None else (number + 1, None)
+            reading = asyncio.create_task(read(number, after, room(len(page.rows)))) if number < all else None
+            rows = [row for row in page.rows if row.updated <= at]
+            if here >= first:
+                rows = [row for row in rows if await _told_again(server, asked, row) is not None]
+            if (first if here < first else len(again)) > 1 and asked.type != "Patient":
+                rows = _once(rows, several)
+            yield Batch(rows, (number, after))
+    finally:
+        if reading is not None:
+            reading.cancel()
     async for batch in _changed_since(server, asked, at, told):
         yield Batch(batch, (number, None))
+
+
+def _permitted_again(asked: Asked, number: int) -> Predicate:
+    assert asked.again is not None
+    return asked.again.permit(asked.again.batches[number])
+
+
+async def _told_again(server: Server, asked: Asked, row: Stored) -> Stored | None:
+    """A version that was not changed, if it is about one of the touched and asked for."""
+    if asked.again is None or asked.again.touched.isdisjoint(
+        patients_of(server.definitions, row.type, row.id, server.index(codec.decode(row.body)))
+    ):
+        return None
+    return await judged(server, asked._replace(judge=asked.again.judge, permit=asked.again.permit), row)
 
 
 def _once(rows: list[Stored], several: set[str]) -> list[Stored]:
@@ -101,14 +143,15 @@ async def _changed_since(server: Server, asked: Asked, at: int, told: Told) -> A
         some = ids[start : start + CHANGED]
         before = told.among(some)
         found = [await as_of(server, asked.type, id, at) for id in some if id not in before]
-        seen = [await judged(server, asked, row) for row in found if row is not None and not row.deleted]
+        there = [row for row in found if row is not None and not row.deleted]
+        seen = [await judged(server, asked, row) or await _told_again(server, asked, row) for row in there]
         kept = [row for row in seen if row is not None]
         if kept:
             yield kept
 
 
-async def versions_since(server: Server, type: str, since: int) -> AsyncIterator[Stored]:
-    """The versions of a type that are later than a time, newest first."""
+async def versions_since(server: Server, type: str | None, since: int) -> AsyncIterator[Stored]:
+    """The versions of a type, or of all, that are later than a time, newest first."""
     after: Position | None = None
     while True:
         page = await server.store.history(type, None, EVERYTHING, since + 1, after, CHANGED)
@@ -125,12 +168,14 @@ async def as_of(server: Server, type: str, id: str, at: int) -> Stored | None:
     return rows[0] if rows else None
 
 
-async def judged(server: Server, asked: Asked, row: Stored) -> Stored | None:
-    """A version, with the rule that it would have today, if it is one of those asked for: its entries are computed
-    anew, what it refers to is asked of the store."""
+async def judged(server: Server, asked: Asked, row: Stored, rule: int | None = None) -> Stored | None:
+    """A version, with its rule, if it is one of those asked for: its entries are computed anew, what it refers to is
+    asked of the store. Its rule is the one that it would have today, or the one given."""
     if asked.permit(asked.judge) == EVERYTHING:
         return row
-    rule, until = await rule_today(server.store, server.consents, row.type, row.id, row.body)
+    until = FOREVER
+    if rule is None:
+        rule, until = await rule_today(server.store, server.consents, row.type, row.id, row.body)
     entries = server.index(codec.decode(row.body))
     where = asked.permit(asked.judge)  # the rule may have been one that nobody had asked about
     meets = await holds(server, where, Indexed(row.type, row.id, row.updated, entries, rule, until))

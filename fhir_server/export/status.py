@@ -27,10 +27,9 @@ async def export_status(server: Server, caller: Caller, ask: Ask) -> Answer:
     Raises FhirError 404 for an export that there is not, that has expired, or of another client; 429 for impatience.
     """
     job = await require_export(server, caller, ask.id)
-    polls = _polls(server, ask.id)
+    polls = polls_of(server, ask.id)
     if not job.ended or (polls == 1 and job.kicked > server.clock() - 5 * SECOND):
-        if polls > POLLS:
-            raise refuse(429, "throttled", f"Ask again in {WINDOW:.0f} seconds, then every {AGAIN}.", Retry_After="10")
+        require_patience(polls)
         # Clients expect to wait: whatever is done at once is told with the second answer.
         return Answer(202, headers=(("X-Progress", progress(server, job)), ("Retry-After", str(AGAIN))))
     if job.failed is not None:
@@ -42,7 +41,13 @@ async def export_status(server: Server, caller: Caller, ask: Ask) -> Answer:
     )
 
 
-def _polls(server: Server, id: str) -> int:
+def require_patience(polls: int) -> None:
+    """Raise FhirError 429 for too many polls."""
+    if polls > POLLS:
+        raise refuse(429, "throttled", f"Ask again in {WINDOW:.0f} seconds, then every {AGAIN}.", Retry_After="10")
+
+
+def polls_of(server: Server, id: str) -> int:
     """How often this process was asked in the last WINDOW seconds at most."""
     began, count = server.polls.get(id) or (monotonic(), 0)
     if monotonic() - began > WINDOW:

@@ -24,6 +24,8 @@ MOST_FILTERS = 100
 # A comma separates queries where another type follows; elsewhere it is part of a query.
 _COMMA = re.compile(r",(?=[A-Z][A-Za-z]{1,63}\?)")
 
+_FORMING = (*RESULT, "_include", "_revinclude", "_type")
+
 Pairs = tuple[tuple[str, str], ...]
 Given = Iterable[tuple[str, Any, str]]  # name, value, place of each parameter
 
@@ -192,14 +194,9 @@ def _has(definitions: Definitions, type: str, name: str) -> bool:
 
 def _type_filter(reading: Reading, value: Any) -> None:
     for text in _COMMA.split(_text("_typeFilter", value)):
-        type, mark, query = text.partition("?")
-        if type not in reading.definitions.resources or not mark or not query:
+        type, pairs, forming = read_query(text)
+        if type not in reading.definitions.resources or not pairs:
             raise refuse(400, "value", f"_typeFilter: {text[:80]!r} is not Type?parameter=value.", "_typeFilter")
-        # The query is a part of a URL of its own: clients encode its commas so that they do not separate queries. A +
-        # is none of a form, though, but that of a time zone.
-        parts = [part.partition("=") for part in query.split("&") if part]
-        pairs = tuple((unquote(name), unquote(rest)) for name, _, rest in parts)
-        forming = [name for name, _ in pairs if name.partition(":")[0] in (*RESULT, "_include", "_revinclude", "_type")]
         if forming:
             reading.unsupported(f"_typeFilter: {forming[0]} is about pages, not about which resources.", "_typeFilter")
             continue
@@ -208,6 +205,17 @@ def _type_filter(reading: Reading, value: Any) -> None:
         raise refuse(
             400, "too-costly", f"An export takes at most {MOST_FILTERS} queries in _typeFilter.", "_typeFilter"
         )
+
+
+def read_query(text: str) -> tuple[str, Pairs, list[str]]:
+    """`Type?query` as the type, the pairs of the query, and those of its names that are about pages.
+
+    It is a part of a URL of its own: clients encode its commas so that they do not separate queries. A + is none of a
+    form, though, but that of a time zone."""
+    type, _, query = text.partition("?")
+    parts = [part.partition("=") for part in query.split("&") if part]
+    pairs = tuple((unquote(name), unquote(rest)) for name, _, rest in parts)
+    return type, pairs, [name for name, _ in pairs if name.partition(":")[0] in _FORMING]
 
 
 def _associated(reading: Reading, value: Any) -> None:

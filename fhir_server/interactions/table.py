@@ -34,7 +34,8 @@ class Interaction(NamedTuple):
     name: str  # as in https://hl7.org/fhir/R4/valueset-restful-interaction.html
     act: Perform
     needs: str = ""  # the rights on its type that it takes, as letters of SMART's scopes
-    body: str = ""  # "", resource, patch, form (search parameters), operation (Parameters, a resource or nothing)
+    # "", resource, patch, form (search parameters), operation (Parameters, a resource or nothing), manifest (JSON)
+    body: str = ""
 
     async def perform(self, server: Server, caller: Caller, ask: Ask) -> Answer:
         """Do it, if the caller may. Raises FhirError."""

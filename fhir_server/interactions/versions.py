@@ -7,7 +7,7 @@ looked at for itself; only its own index entries are computed anew, what it refe
 from collections.abc import Sequence
 
 from fhir_server.access import Caller, permitted
-from fhir_server.access.policy import rule_today
+from fhir_server.access.judging import rule_today
 from fhir_server.fhir import codec
 from fhir_server.search.predicate import (
     EVERYTHING,

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from fhir_server.access.policy import POLICY, read_policy
+from fhir_server.access.judging import POLICY, read_policy
 from fhir_server.fhir.references import parse
 from fhir_server.matching.facts import Facts
 from fhir_server.matching.genes import genes_of

@@ -13,7 +13,7 @@ import msgspec
 
 from fhir_server.access.consent import Request, decide
 from fhir_server.access.facts import Facts
-from fhir_server.access.policy import Policy, read_policy
+from fhir_server.access.judging import Policy, read_policy
 from fhir_server.access.provisions import Voter, voters
 from fhir_server.access.statements import Person, Statement, next_edge, person_of, statement_of, studies_named
 from fhir_server.fhir import codec

@@ -59,6 +59,20 @@ async def read_studies(server: Server, where: Predicate = EVERYTHING) -> list[Re
     return [Registered(_compiled(terminology, base, row, groups, kept), row) for row in rows]
 
 
+async def read_group(server: Server, id: str) -> Study:
+    """The criteria of one Group, as those of a study that enrols it alone would be read."""
+    study = {
+        "resourceType": "ResearchStudy",
+        "id": "-",
+        "status": "active",
+        "enrollment": [{"reference": f"Group/{id}"}],
+    }
+    row = Stored("ResearchStudy", "-", 1, 0, "PUT", codec.encode(study))
+    kept = Kept({}, {})
+    groups = await _groups(server, [row], kept)
+    return _compiled(server.terminology, server.settings.base, row, groups, kept)
+
+
 async def _groups(server: Server, studies: Iterable[Stored], kept: Kept) -> Mapping[str, Stored]:
     """Every Group that active studies refer to, directly or through other Groups, by id."""
     found: dict[str, Stored] = {}

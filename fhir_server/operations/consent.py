@@ -6,7 +6,7 @@ from typing import Any
 from fhir_server.access import READ, Caller, permitted
 from fhir_server.access.explain import PURPOSES, Cell, matrix, recipients_of, requests, samples
 from fhir_server.access.facts import Facts
-from fhir_server.access.policy import POLICY, read_policy
+from fhir_server.access.judging import POLICY, read_policy
 from fhir_server.access.statements import Person, Statement, person_of, statement_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource

@@ -14,6 +14,7 @@ from fhir_server.operations.accesses import TAKES as ACCESSES
 from fhir_server.operations.accesses import accesses
 from fhir_server.operations.attrition import TAKES as ATTRITION
 from fhir_server.operations.attrition import attrition
+from fhir_server.operations.bring import bring
 from fhir_server.operations.choices import TAKES as CHOOSE
 from fhir_server.operations.choices import choices, choose
 from fhir_server.operations.closure import TAKES as CLOSURE
@@ -83,6 +84,7 @@ class Operation(NamedTuple):
     operator: bool = False
     alias: str = ""
     alone: bool = False
+    body: str = "operation"  # what a POST carries (interactions/table.py)
 
 
 LABELS = {"meta": "Meta"}
@@ -142,6 +144,7 @@ OPERATIONS: tuple[Operation, ...] = (
         VIEWS + "$viewdefinition-run",
         alone=True,
     ),
+    Operation("import", ("system",), (), bring, None, "", OURS + "import", affects=True, body="manifest"),
     Operation("expunge", ("instance",), (), expunge, EXPUNGE, "", OURS + "expunge", affects=True, operator=True),
     Operation("lookup", ("type",), SYSTEM, lookup, LOOKUP, "r", R4 + "CodeSystem-lookup"),
     Operation("subsumes", BOTH, SYSTEM, subsumes, SUBSUMES, "r", R4 + "CodeSystem-subsumes"),
@@ -198,7 +201,7 @@ def rows(operations: tuple[Operation, ...] = OPERATIONS) -> tuple[Interaction, .
             body,
         )
         for (name, level), same in named.items()
-        for method, body in (("GET", ""), ("POST", "operation"))
+        for method, body in (("GET", ""), ("POST", same[0].body))
         if method == "POST" or not same[0].affects
     )
 

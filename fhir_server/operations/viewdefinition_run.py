@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fhir_server.access import READ, Caller
-from fhir_server.export.group import active_members
+from fhir_server.export.group import members, read_group
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.outcome import refuse
 from fhir_server.fhir.references import parse
@@ -106,10 +106,11 @@ async def _patients(server: Server, caller: Caller, given: Inputs) -> list[str] 
         named = [id]
     if "group" not in given:
         return named
-    members: dict[str, None] = {}
+    found: dict[str, None] = {}
     for text in given["group"]:
-        members.update(dict.fromkeys(await active_members(server, caller, _id(server, text, "Group"))))
-    return [id for id in (named or members) if id in members]
+        group = await read_group(server, caller, _id(server, text, "Group"))
+        found.update(dict.fromkeys(await members(server, caller, group)))
+    return [id for id in (named or found) if id in found]
 
 
 def _id(server: Server, text: str, type: str) -> str:

@@ -37,7 +37,7 @@ async def read_body(receive: Receive, headers: Headers, limit: int) -> bytes:
 
 
 async def decoded(body: bytes, kind: str) -> Any:
-    """The value of a body of a `kind` that `body_kind` gives: a resource or a JSON Patch.
+    """The value of a body of a `kind` that `body_kind` gives: a resource, a JSON Patch, or plain JSON.
 
     Raises FhirError 400 for what cannot be decoded.
     """

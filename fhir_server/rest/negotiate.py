@@ -27,11 +27,12 @@ BODY_TYPES: Mapping[str, Mapping[str, str]] = {
         "application/fhir+json": "json",  # FHIRPath Patch, in Parameters
         "application/fhir+xml": "xml",
     },
+    "manifest": {"application/json": "plain", "application/fhir+json": "plain"},
     "form": {"application/x-www-form-urlencoded": "form"},
 }
 # Operations that answer with no resource: what _format and Accept say is theirs to read.
 APART = frozenset({"$viewdefinition-run"})
-_DEFAULT = {"resource": "json", "operation": "json", "patch": "json-patch", "form": "form"}
+_DEFAULT = {"resource": "json", "operation": "json", "patch": "json-patch", "manifest": "plain", "form": "form"}
 _FHIR_VERSIONS = ("4.0", "4.0.1")  # https://hl7.org/fhir/R4/http.html#version-parameter
 _RANGES = 100  # media ranges of an Accept header that are looked at
 

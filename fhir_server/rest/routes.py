@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from fhir_server.auth.cors import Cors
 from fhir_server.auth.routes import ROUTES as AUTH
+from fhir_server.export.import_status import forget_import, import_errors, import_status
 from fhir_server.export.status import export_status, forget_export
 from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.jobs import forget, now_or_later, status
@@ -35,6 +36,9 @@ INTERACTIONS: tuple[Interaction, ...] = (
     Interaction("DELETE", "_async/[id]", "async", forget),
     Interaction("GET", "_export/[id]", "export-status", export_status),
     Interaction("DELETE", "_export/[id]", "export-status", forget_export),
+    Interaction("GET", "_import/[id]", "import-status", import_status),
+    Interaction("DELETE", "_import/[id]", "import-status", forget_import),
+    Interaction("GET", "_import/[id]/[version]", "import-report", import_errors),
 )
 
 

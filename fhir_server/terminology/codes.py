@@ -1,5 +1,6 @@
 """Concepts and what lies above them, from CodeSystem and ConceptMap files. https://hl7.org/fhir/R4/codesystem.html#hierarchy"""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,7 @@ from fhir_server.fhir.codec import decode
 from fhir_server.fhir.data import data_path
 
 ICD_10 = frozenset({"http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm"})
+_UNSPECIFIED = re.compile(r"[A-Z]\d[\dA-Z]\.9")
 Relation = Literal["is", "broader", "other"]
 
 
@@ -43,9 +45,11 @@ class Terminology:
     def closure(self, concept: Concept) -> frozenset[Concept]:
         """The concept, its equivalents and everything above them, in every system."""
         found = self.above.get(concept)
-        if found is None and concept.system in ICD_10 and len(concept.code) > 3:
-            # An ICD-10 code is a kind of the category that its first characters name: C34.90 of C34.9 of C34.
-            found = self.closure(Concept(concept.system, concept.code[:-1].rstrip("."))) | {concept}
+        if concept.system in ICD_10 and len(concept.code) > 3:
+            # An ICD-10 code is a kind of the category that its first characters name: C34.90 of C34.9 of C34. What is
+            # known of the code itself is not overruled by what is known of the category.
+            above = self.closure(Concept(concept.system, concept.code[:-1].rstrip(".")))
+            found = above | {concept} if found is None else found | {c for c in above if c.system == concept.system}
         return found or frozenset((concept,))
 
     def ancestors(self, system: str, code: str) -> frozenset[str]:
@@ -85,9 +89,11 @@ def relation(terminology: Terminology, concept: Concept, required: Concept) -> R
     if required in have or any(c in have for c in terminology.equivalents(*required)):
         return "is"
     shared = {c.system for c in have} & {c.system for c in want} & terminology.hierarchies
+    # Codes of ICD-10 that others are equivalent to do not speak for these: its classes are cut otherwise.
+    shared -= ICD_10 - ({concept.system} & {required.system})
     answer: Relation | None = None
     for system in shared:
-        lowest, asked = _lowest(terminology, have, system), _lowest(terminology, want, system)
+        lowest, asked = _lowest(terminology, have, system, True), _lowest(terminology, want, system)
         if not lowest or not asked:
             continue
         if lowest.isdisjoint(want) and asked.isdisjoint(have):
@@ -96,9 +102,14 @@ def relation(terminology: Terminology, concept: Concept, required: Concept) -> R
     return answer
 
 
-def _lowest(terminology: Terminology, closure: frozenset[Concept], system: str) -> frozenset[Concept]:
-    """The concepts of a closure in one system that have no other of it below them: what it is there, most exactly."""
+def _lowest(
+    terminology: Terminology, closure: frozenset[Concept], system: str, recorded: bool = False
+) -> frozenset[Concept]:
+    """The concepts of a closure in one system that have no other of it below them: what it is there, most exactly. An
+    unspecified code of ICD-10 that was `recorded` says no more than its category."""
     mine = [c for c in closure if c.system == system and (system in ICD_10 or terminology.known(*c))]
+    if recorded and system in ICD_10:
+        mine = [c for c in mine if not _UNSPECIFIED.match(c.code)] or mine
     above = {a for c in mine for a in terminology.closure(c) if a != c}
     return frozenset(c for c in mine if c not in above)
 

@@ -25,7 +25,7 @@ ABOVE: Mapping[str, str] = {
 class Expr(NamedTuple):
     """`type` is that of each value, "" if unknown; `structure` is the key of what is inside it. `of` and `members`
     are set for an element with a choice of types: what it is an element of, and its properties by type in lower case.
-    `beside` tells of a primitive element where it is: `_property` holds its extensions."""
+    `beside` tells of a primitive element where it is: `_property` holds its extensions. `text`: a constant's."""
 
     run: Run
     many: bool
@@ -34,6 +34,7 @@ class Expr(NamedTuple):
     of: "Expr | None" = None
     members: Mapping[str, Element] = {}
     beside: "tuple[Expr, Element] | None" = None
+    text: str | None = None
 
 
 def itself(value: Any, at: int) -> Any:
@@ -53,7 +54,7 @@ def nothing(type: str = "") -> Expr:
 
 def constant(value: Any, type: str) -> Expr:
     """The same for every resource."""
-    return Expr(lambda _, at: value, False, type)
+    return Expr(lambda _, at: value, False, type, text=value if isinstance(value, str) else None)
 
 
 def listed(expr: Expr) -> Run:

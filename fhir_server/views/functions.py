@@ -45,7 +45,10 @@ def _about(of: Expr) -> Expr:
 
 
 def _criterion(around: Around, of: Expr, node: Node) -> Run:
-    run = single(around.compile(node, _about(of)), "The criterion")
+    expr = around.compile(node, _about(of))
+    run = single(expr, "The criterion")
+    if expr.type == "boolean":
+        return lambda value, at: run(value, at) is True
     return lambda value, at: truth(run(value, at)) is True
 
 

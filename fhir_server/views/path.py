@@ -119,7 +119,11 @@ def _dates(left: Expr, right: Expr) -> bool:
 def _equality(left: Expr, right: Expr, positive: bool) -> Expr:
     alike = same_date if _dates(left, right) else equal
     if not left.many and not right.many:
-        one, other = left.run, right.run
+        one, other, text = left.run, right.run, right.text
+        if text is not None and alike is equal:  # nearly all comparisons of views are with a text
+            return Expr(
+                lambda value, at: None if (a := one(value, at)) is None else (a == text) is positive, False, "boolean"
+            )
 
         def single_equal(value: Any, at: int) -> bool | None:
             a, b = one(value, at), other(value, at)

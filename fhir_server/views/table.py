@@ -135,14 +135,13 @@ def of_store(store: Store) -> Source:
     """All resources of the type in a store, as its operator sees them."""
 
     async def pieces(type: str) -> AsyncIterator[list[bytes]]:
-        bodies: list[bytes] = []
-        async for row in store.scan(Query((type,), EVERYTHING)):
-            bodies.append(row.body)
-            if len(bodies) == PIECE:
-                yield bodies
-                bodies = []
-        if bodies:
-            yield bodies
+        query = Query((type,), EVERYTHING, count=PIECE)  # of its own size: each page costs a change of threads
+        while True:
+            page = await store.search(query)
+            yield [row.body for row in page.rows]
+            if page.next is None:
+                return
+            query = query._replace(after=page.next)
 
     async def source(type: str) -> tuple[bool, AsyncIterator[list[bytes]]]:
         return await store.count(Query((type,), EVERYTHING)) <= FEW, pieces(type)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.access.deidentify import deidentified
-from fhir_server.access.policy import person_types
 from fhir_server.access.pseudonyms import earlier, pseudonyms
+from fhir_server.access.subjects import person_types
 from fhir_server.fhir.definitions import load
 from tests.access.consent_http_test import House
 from tests.access.statements_world import D1, D2, NOW, Resource, deny, label, permit, research

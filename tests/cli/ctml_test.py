@@ -103,6 +103,9 @@ def test_both_readings_side_by_side_and_nothing_is_written(
     assert head.split("\t") == ["study", "patient", "matchminer", "outcome"]
     # MatchMiner takes whom nobody tested for a carrier of nothing; here it is unknown. Who refuses is not mentioned.
     assert sorted(lines) == [f"ctml-99-001\t{id}\tarm A\tunknown" for id in ("bare", "fits")]
+    code, _, err = run(capsys, "match", "--ctml-compat", "--study", "nowhere", "--store", store_url)
+    assert code == 2
+    assert "ResearchStudy/nowhere" in err
     export = tmp_path / "out"
     assert run(capsys, "export", "--out", str(export), "--type", "ResearchSubject", "--store", store_url)[0] == 0
     assert not (export / "ResearchSubject.ndjson").exists() or not (export / "ResearchSubject.ndjson").read_bytes()

@@ -15,7 +15,7 @@ import pytest
 from fhir_server.cli import main
 from tests.deep import deep
 
-KILLS = deep(2, 60)
+KILLS, ROWS = deep(1, 100), deep(2500, 6000)
 
 
 def rows(count: int, language: str = "en") -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def test_lines_are_stored_or_told_and_files_known_by_their_content(
 @pytest.mark.timeout(deep(180, 3600))
 def test_kill_9_at_any_time_loses_and_doubles_nothing(store_url: str, tmp_path: Path) -> None:
     """Each resource is there at version 1 in the end: it was written once."""
-    path, random = written(tmp_path / "in.ndjson", rows(6000)), Random(3)
+    path, random = written(tmp_path / "in.ndjson", rows(ROWS)), Random(3)
     command = [sys.executable, "-m", "fhir_server.cli", "import", path, "--store", store_url, "--processes", "1"]
     for _ in range(KILLS):
         process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
@@ -89,7 +89,7 @@ def test_kill_9_at_any_time_loses_and_doubles_nothing(store_url: str, tmp_path: 
         process.wait()
     assert imported(store_url, path) == 0
     found = exported(store_url, tmp_path / "out")["Patient"]
-    assert len(found) == 6000
+    assert len(found) == ROWS
     assert {row["meta"]["versionId"] for row in found} == {"1"}
 
 

@@ -74,3 +74,11 @@ def test_what_is_refused_says_why(
     given = [word.format(tmp_path) for word in words]
     assert main(["terminology", *given, "--store", f"sqlite:///{tmp_path}/fhir.db"]) == 2
     assert text in capsys.readouterr().err
+
+
+def test_the_published_oncotree_is_imported_with_its_maps(
+    store_url: str, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shared / "data" / "terminology" / "oncotree_2025_10_03.json"
+    code = main(["terminology", "add", "oncotree", str(path), "--store", store_url])
+    assert (code, capsys.readouterr().err) == (0, "")

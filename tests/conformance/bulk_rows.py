@@ -7,6 +7,9 @@ RIGHTS = "export/rights_test.py::"
 SNAPSHOT = "export/snapshot_test.py::"
 FILES = "export/files_test.py::"
 RESUME = "export/resume_test.py::"
+CHAIN = "export/consent_chain_test.py::"
+COHORT = "export/cohort_test.py::"
+BRING = "export/bring_test.py::"
 REFUSED = "test_what_is_refused"
 TAKEN = "test_parameters_that_are_taken"
 
@@ -36,10 +39,10 @@ BULK: dict[str, tuple[Row, ...]] = {
             FILES + "test_a_client_may_have_so_many_and_polls_so_often",
             RIGHTS + "test_a_group_that_is_hidden_is_answered_like_none",
         ),
-        partly(
+        yes(
             "B-15 attachments",
-            SNAPSHOT + "test_what_changes_while_the_files_are_written_is_exported_as_it_was",
-            note="Binary is exported at the system's level, addresses in attachments as they are stored",
+            RIGHTS + "test_attachments_have_addresses_that_the_same_token_reads",
+            note="Binary itself is exported at the system's level",
         ),
         no("B-16 the shape of version 4", note="a ballot so far"),
     ),
@@ -51,6 +54,8 @@ BULK: dict[str, tuple[Row, ...]] = {
             "B-20 `deleted` with `_since`",
             SNAPSHOT + "test_deleted_is_what_the_client_had",
             SNAPSHOT + "test_a_chain_of_exports_rebuilds_the_store",
+            CHAIN + "test_what_is_permitted_since_comes_whole_and_what_is_hidden_since_is_deleted",
+            CHAIN + "test_a_chain_of_exports_is_what_is_permitted",
         ),
         yes(
             "B-21 transactionTime is a point below which no transaction is open",
@@ -94,6 +99,20 @@ BULK: dict[str, tuple[Row, ...]] = {
         yes("B-30 `instantiates`, operations under both names", "operations/table_test.py::test_every_operation_is_claimed_where_it_is"),
         yes("B-31 a Group's patients exactly, and what belongs to them", KICK + "test_the_three_levels_by_get_and_post"),
         yes("B-32 a Group takes read on it", RIGHTS + "test_a_group_takes_the_right_to_read_it"),
+        yes(
+            "Groups by `member-filter` and by criteria",
+            COHORT + "test_a_group_of_searches",
+            COHORT + "test_what_cannot_be_looked_up_is_refused",
+            COHORT + "test_a_group_of_criteria_holds_who_meets_them_and_permits_it",
+            COHORT + "test_research_exports_cohorts_by_what_it_may_see_of_people",
+        ),
+        yes(
+            "`$import` of SMART's manifest",
+            BRING + "test_files_come_from_where_the_operator_says",
+            BRING + "test_nothing_is_read_from_elsewhere",
+            BRING + "test_it_takes_the_right_to_write_what_is_brought",
+            BRING + "test_kill_9_at_any_time_loses_and_doubles_nothing",
+        ),
         yes("an unmodified client gets a Group, with and without authorization", "export/client_test.py::test_smart_fetch_gets_a_group"),
     ),
 }  # fmt: skip

@@ -59,7 +59,9 @@ WORLD: list[w.Resource] = [
     {"resourceType": REPORT, "id": "report", "identifier": [{"system": "urn:lab", "value": "T-1"}], "status": "final",
      "code": w.concept(w.LOINC, "51969-4"), "subject": {"reference": "Patient/ann"}, "effectiveDateTime": "2021-02-03",
      "specimen": [{"reference": "Specimen/tumour"}],
-     "result": [{"reference": f"Observation/{id}"} for id in ("counted-from-1", "region", "drug")]},
+     "result": [{"reference": f"Observation/{id}"} for id in ("counted-from-1", "drug", "group")]},
+    w.observation("group", "ann", "Grouper", system=w.TBD,
+                  hasMember=[{"reference": f"Observation/{id}"} for id in ("hgvs", "region")]),
     w.observation("region", "ann", "53041-0", w.coded("48013-7", w.REFSEQ, CHR7), w.ends("51959-5", 101, 200),
                   w.ends("51959-5", 201, 300), w.ends("51959-5", 1001, 1100), w.ends("uncallable-regions", 151, 160),
                   w.coded("92822-6", w.LOINC, "LA30102-0")),
@@ -159,11 +161,11 @@ def what_is_asked_of_tests(lab: Client) -> None:
     assert found("genomicSourceClass=http://loinc.org|LA6683-2") == {"padded"}
     assert found("specimenIdentifiers=S-1") == found("specimenIdentifiers=urn:bank|S-1") == {"snv"}
     assert found("specimenIdentifiers=urn:other|S-1") == found("specimenIdentifiers=S-2") == set()
-    assert found("testIdentifiers=T-1") == found("testIdentifiers=x,urn:lab|T-1") == {"counted-from-1"}
-    assert found("testIdentifiers=report") == {"counted-from-1"}
+    assert found("testIdentifiers=T-1") == found("testIdentifiers=x,urn:lab|T-1") == {"counted-from-1", "hgvs"}
+    assert found("testIdentifiers=report") == {"counted-from-1", "hgvs"}
     assert found("testDateRange=ge2024-01-01") == {"snv"}
     assert found("testDateRange=ge2020-01-01&testDateRange=lt2021-01-01") == {"padded"}
-    assert found("testDateRange=2021-02") == {"counted-from-1"}, "of the report, where the variant has no date"
+    assert found("testDateRange=2021-02") == {"counted-from-1", "hgvs"}, "of the report, where the variant has no date"
 
 
 def given_variants(lab: Client) -> None:

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_server.genomics.variant import Interval
 from fhir_server.operations import reindex
 from fhir_server.operations.genomics.found import coded, of_patient
-from fhir_server.search.genomic import SIMPLE, WIDEST, covering, naming, overlapping
-from fhir_server.search.predicate import And
+from fhir_server.search.genomic import SIMPLE, WIDEST, covering, entries, naming, overlapping
+from fhir_server.search.predicate import And, Indexed, matches
 from fhir_server.store.seam import Query
 from tests.client import Client
 from tests.genomics import world as w
@@ -49,6 +51,22 @@ def leading(plan: dict[str, Any]) -> str:
     while "inputStage" in stage:
         stage = stage["inputStage"]
     return f"{stage['stage']} {stage.get('indexName')}"
+
+
+@given(*[st.integers(0, 12)] * 4)
+def test_overlapping_and_covering_mean_what_bases_say(start: int, length: int, low: int, width: int) -> None:
+    """An interval of no bases stands for the one that it begins before, in what is stored and in what is asked."""
+    there = set(range(start, start + max(length, 1)))
+    wanted = Interval(CHR7, low, low + width)
+    asked = set(range(low, low + max(width, 1)))
+    entry = (WIDEST, "", CHR7, float(min(there)), float(max(there)))
+    row = Indexed("Observation", "1", 0, (entry,))
+    assert matches(overlapping(WIDEST, wanted), row, {}) == bool(there & asked)
+    assert matches(covering(WIDEST, wanted), row, {}) == (asked <= there)
+    assert not matches(overlapping(WIDEST, wanted._replace(accession=CHR13)), row, {})
+    ends = w.ends("81301-4", start, start + length)
+    (made,) = (one for one in entries(w.structural("v", "p", CHR7, ends)) if one[0] == WIDEST)
+    assert made == entry
 
 
 INDEXED = {

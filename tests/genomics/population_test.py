@@ -134,6 +134,11 @@ def who_may_ask(house: House) -> None:
     assert counted(count_only, path)[0]["numerator"] == {"value": 12}
     assert count_only("GET", f"{path}&includePatientList=true").status_code == 403
     assert house("GET", path).status_code == 401
+    app = house.as_("patient/Observation.rs", patient="c00", user="Patient/c00")
+    path_of = "$find-subject-specific-variants?subject={}&variants=" + COMMON
+    assert [told(app, path_of.format(id))[0]["presence"] for id in ("c00", "c01", "nobody")] == [True, False, False]
+    assert house.as_("patient/*.rs", patient="c00", user="Patient/c00")("GET", path_of.format("c01")).status_code == 404
+    assert house.as_("patient/Patient.rs", patient="c00")("GET", path_of.format("c00")).status_code == 403
     one = house.as_("patient/*.rs", patient="c00", user="Patient/c00")
     assert counted(one, path) == [{"variantItem": COMMON, "numerator": FEW}], "of one's own record alone"
 

@@ -59,13 +59,17 @@ ASKED = {
 }
 
 
-# Answers that are not ours, and why.
+# Answers that are not ours, or not to the very question, and why.
 DIFFERENT = {
     "find_subject_specific_haplotypes/3": "DRB1*13:02 is one of the alleles that the code DRB1*13:AKBAR stands for, as "
     "a registry of such codes would have to tell",
     "find_subject_tx_implications/1": "asked as NM_001354609.2:c.1799T>A, which takes the alignment of the "
     "transcript: here the same variant is asked for on its chromosome",
     "find_subject_tx_implications/5": "as the one before",
+    "find_subject_structural_intersecting_variants/1": "asked for one specimen, which the answers do not show",
+    "find_subject_structural_subsuming_variants/1": "as the one before",
+    "find_population_...": "counts of a database that is not published, and fewer than 11 of most",
+    "find_study_metadata/...": "of the same; testId and testDate (a dateTime) are as the OperationDefinition has them",
 }
 NOT_OURS = {"find_subject_specific_haplotypes/3"}
 

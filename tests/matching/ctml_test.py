@@ -127,13 +127,14 @@ def test_what_is_stored_can_be_judged_and_said_anew(node: dict[str, Any]) -> Non
     assert not [problem for problem in compiled.problems if problem.path]
     (group,) = groups.values()
     del group["extension"]  # the words that were written: now it must find its own
+    first, held = group["characteristic"], group.get("contained", [])
     if node.get("prior_treatment", {}).get("agent_class"):
         with pytest.raises(Unmapped, match="RxNorm"):
             say_trial(study, groups.get, TERMS)
         return
     said = say_trial(study, groups.get, TERMS)["treatment_list"]["step"][0]["arm"][0]["match"]
-    again = decode(encode(grouped(read_clause(said, TERMS))))
-    assert again == [group["characteristic"], group.get("contained", [])]
+    again = decode(encode(grouped(read_clause(said, TERMS), "s1a1c")))
+    assert again == [first, held]
 
 
 def random_clause(random: Random, depth: int) -> list[dict[str, Any]]:
@@ -158,8 +159,11 @@ def test_levels_hold_what_is_above_them_and_open_arms_are_the_ways_in() -> None:
     assert [one["reference"][-6:] for one in study["enrollment"]] == ["s1a1d1", "s1a1d2", "1-s1a2", "001-s1"]
     by = {key.rpartition("-")[2]: group for key, group in groups.items()}
     parents = {tail: group["characteristic"][0]["valueReference"]["reference"].rpartition("-")[2]
-               for tail, group in by.items() if group["characteristic"][0]["id"] == "parent"}  # fmt: skip
+               for tail, group in by.items() if group["characteristic"][0]["id"].startswith("of-")}  # fmt: skip
     assert parents == {"s1a1": "s1", "s1a1d1": "s1a1", "s1a1d2": "s1a1", "s1a2": "s1"}
+    ids = [one["id"] for group in by.values() for inner in (group, *group.get("contained", ()))
+           for one in inner["characteristic"] if not one["id"].startswith("of-")]  # fmt: skip
+    assert len(ids) == len(set(ids)), "an explanation of an arm names the criteria of what is above it too"
     assert {tail: group["active"] for tail, group in by.items()} == {
         "s1": True, "s1a1": True, "s1a1d1": True, "s1a1d2": False, "s1a2": True,
     }  # fmt: skip

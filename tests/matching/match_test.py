@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fhir_server.access import OPERATOR, transact
-from fhir_server.access.policy import Consents
+from fhir_server.access.judging import Consents
 from fhir_server.access.rules import Rules
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.definitions import load as definitions

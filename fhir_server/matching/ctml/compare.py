@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.dates import DAY
+from fhir_server.fhir.outcome import refuse
 from fhir_server.matching.criteria import asked
 from fhir_server.matching.ctml.bring import documents
 from fhir_server.matching.ctml.compat import matches
@@ -33,9 +34,13 @@ class Line(NamedTuple):
 
 
 async def compared(server: Server, study: str | None) -> AsyncIterator[Line]:
-    """Every pair that MatchMiner would match or that may fit here, and every study that CTML cannot say."""
-    where = by_id((study,)) if study else EVERYTHING
-    studies = {one.study.id: one.study for one in await read_studies(server, where) if one.study.open}
+    """Every pair that MatchMiner would match or that may fit here, and every study that CTML cannot say.
+
+    Raises FhirError 404 when the study named does not exist."""
+    found = await read_studies(server, by_id((study,)) if study else EVERYTHING)
+    if study and not found:
+        raise refuse(404, "not-found", f"There is no ResearchStudy/{study}.")
+    studies = {one.study.id: one.study for one in found if one.study.open}
     said = {}
     async for id, document in documents(server, tuple(studies)) if studies else _none():
         if isinstance(document, Unmapped):

@@ -18,7 +18,6 @@ from fhir_server.matching.values import OWN
 from fhir_server.terminology.codes import Terminology
 
 TRIAL, CLAUSE = (f"{OWN}/StructureDefinition/ctml-{name}" for name in ("trial", "clause"))
-PARENT = "parent"  # the id of the criterion that the level above is met
 
 
 class Refused(ValueError):
@@ -69,10 +68,10 @@ def _group(
     above: Resource | None,
     terminology: Terminology,
 ) -> Resource:
-    characteristics, held = grouped(read_clause(clause, terminology))
+    characteristics, held = grouped(read_clause(clause, terminology), f"{level.tail}c")
     if not characteristics:
         raise Unmapped("", "it holds no criterion")
-    parent = [{"id": PARENT, **within(f"Group/{above['id']}")}] if above else []
+    parent = [{"id": _above_id(above), **within(f"Group/{above['id']}")}] if above else []
     name = names[level.arm] if level.arm else f"{level.kind.capitalize()} {level.body.get('step_code', '')}".strip()
     return {
         "resourceType": "Group",
@@ -85,6 +84,11 @@ def _group(
         "name": name,
         "characteristic": [*parent, *characteristics],
     }
+
+
+def _above_id(group: Resource) -> str:
+    """The id of the criterion that the Group of the level above is met."""
+    return f"of-{group['id'].rpartition('-')[2]}"
 
 
 def _opened(found: list[Level], groups: Mapping[int, Resource]) -> list[str]:
@@ -147,7 +151,7 @@ def _clause(
         if all(group.get(part) == again.get(part) for part in ("characteristic", "contained", "modifierExtension")):
             return clause
     try:
-        return say_clause(group, terminology, PARENT if above else "")
+        return say_clause(group, terminology, _above_id(above) if above else "")
     except Unmapped as error:
         raise error.within(f"Group/{group['id']}") from None
 

@@ -29,6 +29,7 @@ from fhir_server.operations.genomics.found import (
     known_as,
     of_patient,
     parameters,
+    reported,
     subject,
     within,
 )
@@ -66,13 +67,12 @@ async def metadata(server: Server, caller: Caller, ask: Ask, given: Inputs) -> A
     whose = of_patient(id)
     found = await every(server, caller, And((whose, _REPORTED, *_asked(given))), type="DiagnosticReport")
     reports = [body for body in map(_body, found) if body.get("status") not in VOID]
-    regions = await _regions(server, caller, whose) if reports else []
     told, seen = [], set()
     for report in reports:
         ids = _ids(server, (one for one in report.get("result", ())), "Observation")
         studies = _ids(server, _extensions(report, "genomic-study-reference"), "Procedure")
         seen |= set(studies)
-        own = [body for body in regions if body["id"] in ids]
+        own = await _regions(server, caller, whose, report["id"])
         told.append(await _test(server, caller, report, own, ids[:FEW], studies, asked))
     for study in await _studies(server, caller, whose, given):
         if study["id"] not in seen:
@@ -171,8 +171,10 @@ def _intervals(region: Resource, code: str) -> Iterator[Interval]:
             yield Interval(accession, *found)
 
 
-async def _regions(server: Server, caller: Caller, whose: Predicate) -> list[Resource]:
-    found = map(_body, await every(server, caller, And((whose, coded(REGION)))))
+async def _regions(server: Server, caller: Caller, whose: Predicate, report: str) -> list[Resource]:
+    """The regions studied of a report."""
+    of_report = reported(Is(ID, (("id", "=", report),)))
+    found = map(_body, await every(server, caller, And((whose, coded(REGION), of_report))))
     return [body for body in found if body.get("status") not in VOID]
 
 

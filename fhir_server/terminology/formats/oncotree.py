@@ -64,7 +64,11 @@ def _concepts(nodes: list[Node]) -> Iterator[Concept]:
         texts = (("main-type", "mainType"), ("tissue", "tissue"), ("color", "color"), ("level", "level"))
         given += [prop(code, "String", str(node[key])) for code, key in texts if node.get(key) is not None]
         outside = node.get("externalReferences", {})
-        given += [prop(key.lower(), "String", code) for key in ("NCI", "UMLS") for code in outside.get(key, ())]
+        given += [
+            prop(key.lower(), "String", code)
+            for key in ("NCI", "UMLS")
+            for code in map(str.strip, outside.get(key, ()))
+        ]
         yield {"code": node["code"], "display": node["name"], "property": given}
     for code, heirs in _former(nodes).items():
         given = [prop("inactive", "Boolean", True)]
@@ -99,7 +103,7 @@ def _elsewhere(nodes: list[Node], about: Resource) -> Resource:
     for key, target in (("NCI", NCIT), ("UMLS", UMLS)):
         elements = [
             {"code": node["code"], "display": node["name"],
-             "target": [{"code": code, "equivalence": "relatedto"} for code in node["externalReferences"][key]]}
+             "target": [{"code": code.strip(), "equivalence": "relatedto"} for code in node["externalReferences"][key]]}
             for node in nodes
             if node.get("externalReferences", {}).get(key)
         ]  # fmt: skip
