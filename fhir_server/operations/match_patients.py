@@ -13,6 +13,7 @@ from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import gone, not_found
 from fhir_server.matching.criteria import Study, asked
+from fhir_server.matching.evaluate import fails
 from fhir_server.matching.finding import Outcome
 from fhir_server.matching.people import look
 from fhir_server.matching.records import FACTUAL, patients
@@ -68,6 +69,8 @@ async def _found(
         for person in await look(server, people, asked([study]), (study.id,), now, readable):
             facts = person.facts(study.id)
             if facts is None or facts.id not in stored:  # of Patients that are joined only the one that leads is shown
+                continue
+            if "not-met" not in outcomes and fails(study, facts, server.terminology, when):
                 continue
             outcome, score = scored(study, facts, server.terminology, when)
             if outcome in outcomes:

@@ -16,7 +16,7 @@ from fhir_server.interactions.may import require
 from fhir_server.interactions.pages import PARAMETER, unseal
 from fhir_server.interactions.visible import not_found
 from fhir_server.matching.criteria import Study, asked
-from fhir_server.matching.evaluate import Memo
+from fhir_server.matching.evaluate import Memo, fails
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.records import FACTUAL
 from fhir_server.matching.score import matched, scored
@@ -63,7 +63,10 @@ async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) 
         facts = person.facts(study.id)
         if not study.open or facts is None:
             continue
-        pair = study, facts._replace(id=ask.id), server.terminology, when, memos.setdefault(id(facts), {})
+        memo = memos.setdefault(id(facts), {})
+        if "not-met" not in outcomes and fails(study, facts, server.terminology, when, memo):
+            continue  # most do, at their first criteria
+        pair = study, facts._replace(id=ask.id), server.terminology, when, memo
         outcome, score = scored(*pair)
         if outcome in outcomes:
             found.append(Ranked(stored, score, partial(matched, *pair)))
