@@ -1,6 +1,6 @@
 """Patient/[id]/$missing-data: the missing tests of a patient, ranked by the trials that they could unlock.
 
-See docs/operations/missing-data.md. Who may ask, and under which consent, is as for $match-trials.
+See docs/operations/missing.md. Who may ask, and under which consent, is as for $match-trials.
 https://hl7.org/fhir/R4/metadatatypes.html#DataRequirement
 """
 

@@ -1,4 +1,4 @@
-"""$missing-data: which test of a patient would unlock how many trials. docs/operations/missing-data.md"""
+"""$missing-data: which test of a patient would unlock how many trials. docs/operations/missing.md"""
 
 from collections.abc import Iterator
 from typing import Any

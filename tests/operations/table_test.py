@@ -30,7 +30,8 @@ def test_our_own_operations_are_defined_as_they_are(url: str) -> None:
     assert tuple(level for level in ("system", "type", "instance") if definition[level]) == row.levels
     assert definition["affectsState"] == row.affects
     inputs = {parameter["name"] for parameter in definition["parameter"] if parameter["use"] == "in"}
-    assert inputs == set(row.takes)
+    if row.takes is not None:  # what reads its own input, as a manifest, is defined by its own page
+        assert inputs == set(row.takes)
 
 
 def test_every_operation_is_claimed_where_it_is(client: Client) -> None:

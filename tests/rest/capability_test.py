@@ -1,6 +1,7 @@
 """Everything that the CapabilityStatement claims is called,
 and nothing else works. https://hl7.org/fhir/R4/capabilitystatement.html"""
 
+import base64
 import itertools
 from collections.abc import Iterator
 from functools import cache
@@ -217,6 +218,11 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "inputSource": "urn:x",
         "input": [{"type": "Basic", "url": "file:///x"}],
     }
+    lines = "##fileformat=VCFv4.2\n##contig=<ID=chr1,length=248956422>\n"
+    lines += "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT s\n".replace(" ", "\t")
+    attachment = {"contentType": "text/x-vcf", "data": base64.b64encode(lines.encode()).decode()}
+    document = {"status": "current", "subject": {"reference": f"Patient/{id}"}, "content": [{"attachment": attachment}]}
+    file = server.create({"resourceType": "DocumentReference", **document})
     calls: dict[str, list[tuple[str, str, Any]]] = {
         "everything": [("GET", f"Patient/{id}/$everything", None), ("GET", "Patient/$everything", None)],
         "lastn": [("GET", f"Observation/$lastn?patient={id}&code=x", None)],
@@ -248,6 +254,7 @@ def test_every_operation_claimed_works(server: Client) -> None:
         "closure": [("POST", "$closure", table)],
         "viewdefinition-run": [("POST", "$viewdefinition-run", view)],
         "import": [("POST", "$import", files)],
+        "convert-vcf": [("POST", f"DocumentReference/{file}/$convert-vcf", None)],
         "export": [("GET", "$export?_type=Basic", None), ("GET", "Patient/$export?_type=Basic", None)],
     }
     claimed = {one["name"] for one in statement(server)["operation"]}
