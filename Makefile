@@ -55,10 +55,11 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.made
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.runtime
 
-# The first run: a synthetic cohort and the example trials, matched. Remove data/ to start over.
+# The first run: a synthetic cohort and the example trials, matched. Remove data/ to start over. The cohort's genomic
+# reports are of the past: nobody is asked to review them before the participants see them (docs/genomics.md).
 data/.loaded: | $(VENV)/.runtime
 	@mkdir -p data
 	$(BIN)/python -m examples.cohort --patients $(PATIENTS) --out data/cohort
-	$(SERVER) load examples/trials data/cohort --store $(STORE)
+	FHIR_SERVER_RELEASE_DAYS=0 $(SERVER) load examples/trials data/cohort --store $(STORE)
 	$(SERVER) match --store $(STORE)
 	@touch $@

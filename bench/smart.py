@@ -95,6 +95,7 @@ def measured(smart: Running, plain: Running, given: dict[str, Any], folder: Path
     written = f"/fhir/Observation?patient={asked['patient']}&{code}"
     search = in_turns({
         "written": (plain.origin + written, ""),
+        "alike": (smart.origin + written, tokens["operator"]),
         "scope": (smart.origin + f"/fhir/Observation?{code}", tokens["patient"]),
         "both": (smart.origin + written, tokens["patient"]),
     }, clients=1)  # fmt: skip
@@ -110,7 +111,11 @@ def measured(smart: Running, plain: Running, given: dict[str, Any], folder: Path
              f"**{read['patient']['per_second'] / read['open']['per_second']:.2f}** of open mode", ">= 0.6",
              f"{read['patient']['per_second']:,.0f}/s"),
         _row("search by code, a patient's token, 1 client",
-             f"**{search['scope']['p50_ms'] / base:.2f}** times the patient in the query, open mode", "<= 1.15",
+             f"**{search['scope']['p50_ms'] / search['alike']['p50_ms']:.2f}** times the patient in the query, a token"
+             " that sees all", "<= 1.15",
+             f"p50 {search['scope']['p50_ms']:.2f} ms against {search['alike']['p50_ms']:.2f} ms, both audited"),
+        _row("the same against open mode, which is not audited",
+             f"**{search['scope']['p50_ms'] / base:.2f}** times the patient in the query", "",
              f"p50 {search['scope']['p50_ms']:.2f} ms against {base:.2f} ms"),
         _row("the same with the patient in the query too",
              f"**{search['both']['p50_ms'] / base:.2f}** times", "<= 1.15", f"p50 {search['both']['p50_ms']:.2f} ms"),
