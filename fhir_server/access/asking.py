@@ -54,7 +54,7 @@ async def caller_for(site: Asked, grant: Grant, action: str = "access") -> Calle
         if len(_callers) >= MOST:
             _callers.clear()
         caller = caller_of(site.definitions, grant, site.consents.by_organization)
-        if is_participant(grant):
+        if waits(grant):
             caller = consented(caller, lambda: RELEASED, unruled=UNRULED - {"AuditEvent"})
         _callers[key] = caller
     consents = site.consents
@@ -159,9 +159,15 @@ def is_participant(grant: Grant | None) -> bool:
     return grant is not None and grant.user.startswith(("Patient/", "RelatedPerson/"))
 
 
+def waits(grant: Grant | None) -> bool:
+    """Whether what waits at the gate is kept from a caller: from participants, and from a patient's app of whose user
+    the issuer says nothing."""
+    return is_participant(grant) or (grant is not None and grant.patient != "" and not grant.user)
+
+
 def released_to(caller: Caller) -> Predicate:
     """What may show, even in a reason, to a caller: for a participant what does not wait at the gate."""
-    return RELEASED if is_participant(caller.grant) else EVERYTHING
+    return RELEASED if waits(caller.grant) else EVERYTHING
 
 
 def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[], int]) -> Judges:

@@ -24,6 +24,7 @@ KIND, REVIEW = "https://participation.example/fhir/CodeSystem/task-kind", "revie
 PREFIX = "review-"  # of the ids of review Tasks: clients' own ids never count
 REPORTED = frozenset({"final", "amended", "corrected", "appended"})
 UNFINISHED = ("registered", "partial", "preliminary")
+PAIR = ("ResearchSubject", "GuidanceResponse", "Task")  # what the matcher writes of a pair, under one id
 CANDIDATE = "match-"  # a ResearchSubject has the id of the GuidanceResponse with its reasons (matching/candidates.py)
 NEVER = frozenset({"Patient", "Consent"})  # participants always see themselves, and what they said
 CHUNK = 500
@@ -130,7 +131,9 @@ def with_candidates(found: tuple[Hold, ...], guidance: Iterable[Stored]) -> tupl
     return tuple(
         msgspec.structs.replace(
             one,
-            held=tuple(sorted({*one.held, *(f"ResearchSubject/{id}" for id, refs in rows if refs & {*one.held})})),
+            held=tuple(
+                sorted({*one.held, *(f"{type}/{id}" for id, refs in rows if refs & {*one.held} for type in PAIR)})
+            ),
         )
         for one in found
     )

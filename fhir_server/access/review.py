@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.access.gate import KIND, PREFIX, REPORTED, REVIEW, is_genomic, is_unfinished, local, review_id
+from fhir_server.access.gate import KIND, PREFIX, REVIEW, is_genomic, is_unfinished, local, review_id
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import DAY, instant
@@ -51,8 +51,9 @@ class ReviewGuard:
         where = Is(FOCUS, (("type", "=", "DiagnosticReport"), ("id", "=", report["id"])))
         rows = (await tx.search(Query(("Task",), where, count=1000))).rows
         earlier = {row.id: row for row in rows if row.id.startswith(PREFIX)}
-        # One that was withdrawn, or says nothing of genes any more, is reviewed if what it said before was to be.
-        if review_id(report) in earlier or not (earlier or (report["status"] in REPORTED and is_genomic(report))):
+        # Withdrawn reports too: what they said may be wrong, and nobody has looked. One that says nothing of genes any
+        # more is reviewed if what it said before was to be.
+        if review_id(report) in earlier or not (earlier or is_genomic(report)):
             return
         now = max(self.clock(), tx.began)
         for row in earlier.values():

@@ -38,7 +38,7 @@ LOGIN = {
     "auth-token": ("110122", "Login"), "auth-login": ("110122", "Login"),
     "auth-revoke": ("110123", "Logout"), "auth-logout": ("110123", "Logout"),
 }  # fmt: skip
-_REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}", re.ASCII)
+REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}", re.ASCII)
 
 
 class Key(NamedTuple):
@@ -215,10 +215,10 @@ def _agents(key: Key, base: str) -> list[Resource]:
     agents += [
         {"type": {"coding": [RECIPIENT]}, "who": {"reference": actor}, "requestor": False}
         for actor in key.actors
-        if _REFERENCE.fullmatch(actor)
+        if REFERENCE.fullmatch(actor)
     ]
     if key.user:
-        known = _REFERENCE.fullmatch(key.user)
+        known = REFERENCE.fullmatch(key.user)
         agents.append(
             {
                 "type": {"coding": [_part(key.interaction)]},

@@ -6,7 +6,9 @@ them and is not any more is told in a Task. Its id follows from what it says, so
 """
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 
 import msgspec
 from msgspec import structs
@@ -15,21 +17,24 @@ from fhir_server.access import OPERATOR, transact
 from fhir_server.access.asking import actors_of, requests_of
 from fhir_server.access.consent import Request
 from fhir_server.access.grant import Grant
-from fhir_server.access.judging import POLICY, judged
+from fhir_server.access.judging import POLICY, judged_among
 from fhir_server.access.policy import CHANGED, Changed
 from fhir_server.access.pseudonyms import pseudonyms
 from fhir_server.access.rights import CLIENT, STOP_USING, TASK_KIND, caller_of
 from fhir_server.access.rules import Limits, Rule
 from fhir_server.access.subjects import all_about, patients_of, person_types
-from fhir_server.audit.event import grant_of
+from fhir_server.audit.event import REFERENCE, grant_of
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import instant
+from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.draft import change, draft
 from fhir_server.search.index import param_of
 from fhir_server.search.predicate import And, Is, Or
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Tx
+
+log = logging.getLogger("fhir_server")
 
 WAIT = 60_000_000  # microseconds until requests that were under way at the change are AuditEvents
 MOST = 100  # changes in one look
@@ -45,7 +50,10 @@ async def recall(server: Server) -> int:
         if found.at + WAIT > server.clock():
             break
         for id, task in await _tasks(server, found):
-            written += await _write(server, id, task)
+            try:
+                written += await _write(server, id, task)
+            except FhirError as error:  # one that cannot be told must not keep the others waiting for ever
+                log.error("a recipient cannot be told of a withdrawn consent: status %s", error.status)
         await server.store.delete_state(key)
     return written
 
@@ -85,7 +93,9 @@ async def _recipients(server: Server, changed: Changed) -> list[Grant]:
     async for row in server.store.scan(Query(("AuditEvent",), And((Or(named), given)))):
         grant = grant_of(codec.decode(row.body))
         requests = requests_of(grant, frozenset(), server.consents.treatment)
-        if requests and CARE.isdisjoint(request.purpose for request in requests):
+        # Events of other systems may not say who it was, or name whom no Task can be for.
+        told = grant.client and all(map(REFERENCE.fullmatch, filter(None, (grant.user, *grant.actors))))
+        if told and requests and CARE.isdisjoint(request.purpose for request in requests):
             found[grant] = None
     return list(found)
 
@@ -104,11 +114,14 @@ async def _rules(
             found = await server.store.get_state(f"{POLICY}{id}")
             others[id] = found[0] if found else b""
 
-        def rule(policies: Mapping[str, bytes], type: str = row.type, body: Resource = body) -> Rule | int:
-            known = [(policies if id in mine else others).get(id) for id in patients]  # noqa: B023
-            return judged(server.consents, type, known, lambda: body, changed.at)[0]
-
-        yield row.type, rule(changed.before), rule(after)
+        rules = []
+        for policies in (changed.before, after):
+            known = [(policies if id in mine else others).get(id) for id in patients]
+            rule, *_ = await judged_among(
+                server.store, server.consents, row.type, row.id, known, partial(codec.decode, row.body), changed.at
+            )
+            rules.append(rule)
+        yield row.type, rules[0], rules[1]
 
 
 def _less(now: Limits | None, before: Limits) -> bool:

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import itertools
 import multiprocessing
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -154,7 +155,8 @@ async def bring_file(how: Bringing, path: Path, progress: Import) -> Note:
     loop, under_way = asyncio.get_running_loop(), deque[tuple[Piece, asyncio.Future[bytes]]]()
     pieces = _pieces(path, note.line, server.settings.max_body)
     while True:
-        for piece in itertools.islice(pieces, max(0, AHEAD * how.workers - len(under_way))):
+        room = max(0, AHEAD * how.workers - len(under_way))
+        for piece in await asyncio.to_thread(list, itertools.islice(pieces, room)):  # files are large: others go on
             given = (digest, piece.first, piece.lines, how.type, how.source)
             under_way.append((piece, loop.run_in_executor(how.pool, prepare, *given)))
         if not under_way:
@@ -208,8 +210,11 @@ def _pieces(path: Path, after: int, most: int) -> Iterator[Piece]:
 
 
 def _lines(file: BinaryIO | gzip.GzipFile, most: int) -> Iterator[bytes]:
-    while line := file.readline(most):
-        rest = line
-        while not rest.endswith(b"\n") and (rest := file.readline(most)):
-            pass
-        yield line
+    try:
+        while line := file.readline(most):
+            rest = line
+            while not rest.endswith(b"\n") and (rest := file.readline(most)):
+                pass
+            yield line
+    except (EOFError, zlib.error) as error:
+        raise OSError(f"it is cut off or damaged: {error}") from None

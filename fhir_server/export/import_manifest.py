@@ -81,6 +81,8 @@ def _of_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     if body.get("resourceType") != "Parameters":
         raise refuse(400, "invalid", "Send a manifest as a JSON object, or as Parameters.", "Parameters")
     found: dict[str, Any] = {}
+    if not _well_formed(body.get("parameter", [])):
+        raise refuse(400, "structure", "parameter, and part in it, are arrays of objects.", "Parameters.parameter")
     for one in body.get("parameter", ()):
         name, parts = one.get("name", ""), {part.get("name", ""): _value(part) for part in one.get("part", ())}
         if name == "input":
@@ -90,6 +92,13 @@ def _of_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = parts or _value(one)
     return found
+
+
+def _well_formed(listed: Any) -> bool:
+    return isinstance(listed, list) and all(
+        isinstance(one, dict) and isinstance(one.get("name", ""), str) and _well_formed(one.get("part", []))
+        for one in listed
+    )
 
 
 def _value(parameter: Mapping[str, Any]) -> Any:

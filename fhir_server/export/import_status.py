@@ -16,6 +16,7 @@ from fhir_server.export.kick_off import SECOND, WAIT, require_async, require_bac
 from fhir_server.export.noted import told_key
 from fhir_server.export.status import AGAIN, NDJSON, polls_of, require_patience
 from fhir_server.fhir import codec
+from fhir_server.fhir.capability import IMMUTABLE
 from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import FhirError, Issue, operation_outcome, refuse
 from fhir_server.interactions.ask import Answer, Ask
@@ -31,7 +32,8 @@ async def kick_off_import(server: Server, caller: Caller, ask: Ask) -> Answer:
     wanted = read_manifest(server, ask.resource, ask.lenient)
     types = sorted({source.type for source in wanted.sources})
     # Its resources keep their ids, which takes what a PUT under an id of the client's choice takes (access.md).
-    barred = [type for type in types if not caller.unrestricted(type, "cru")]
+    # Nobody chooses the ids of what is never changed, but where everyone is let in.
+    barred = [type for type in types if not caller.unrestricted(type, "cru") or (type in IMMUTABLE and not caller.free)]
     if barred:
         text = f"You may not import {', '.join(barred)[:200]}: it takes system/TYPE.cru for all resources of the type."
         raise refuse(403, "forbidden", text, WWW_Authenticate=BEARER)

@@ -93,7 +93,7 @@ def prepare(digest: str, first: int, lines: Sequence[bytes], type: str = "", sou
             if type and resource["resourceType"] != type:
                 text = f"The file was said to hold {type}, this is a resource of type {resource['resourceType']}."
                 raise refuse(400, "invalid", text)
-            if source:
+            if source and isinstance(resource.get("meta", {}), dict):  # what is none, draft refuses
                 resource["meta"] = {"source": source, **resource.get("meta", {})}
             made = draft(_making, resource, id)
             entries = [(*entry[0], *entry[1:]) for entry in made.entries]

@@ -6,6 +6,7 @@ sequences that are no chromosomes, and of the mitochondrion, which hg19 has anot
 """
 
 import gzip
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -57,7 +58,7 @@ def opened(path: str) -> Lift | None:
                 known.setdefault(new, []).append(_turned(old, chain))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, IndexError, EOFError):
+    except (ValueError, IndexError, EOFError, zlib.error):
         raise ValueError(f"{path} is no chain file such as hg19ToHg38.over.chain.") from None
     if not known:
         raise ValueError(f"{path} has no chain between chromosomes of GRCh37 and GRCh38.")

@@ -120,7 +120,10 @@ def _check(file: BinaryIO) -> Checked:
 
 def _row(line: str) -> Row | None:
     """A line of any of the forms: by tabs with one or two columns of bases, or by commas in quotes."""
-    parts = line.split("\t") if "\t" in line else next(csv.reader([line]), [])
+    try:
+        parts = line.split("\t") if "\t" in line else next(csv.reader([line]), [])
+    except csv.Error:
+        return None
     if len(parts) not in (4, 5) or not parts[2].isdecimal():
         return None
     id, contig, position = parts[0], parts[1], int(parts[2])

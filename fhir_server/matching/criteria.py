@@ -114,8 +114,7 @@ def compile_study(study: Resource, version: int, resolve: Resolve, terminology: 
     arms = {arm.get("name", ""): arm for arm in study.get("arm", ())}
     if "modifierExtension" in study:
         reading.refuse("ResearchStudy", "an unknown modifierExtension may change what the study means")
-    for reference in study.get("enrollment", ()):
-        target = reference.get("reference", "")
+    for target in dict.fromkeys(one.get("reference", "") for one in study.get("enrollment", ())):
         found = resolve(target)
         if found is None:
             reading.problem(target or "enrollment", "the Group cannot be found: the arm gets no candidates")

@@ -88,7 +88,7 @@ def _conflicts(root: Branch, arm: str, terminology: Terminology) -> Iterator[Adv
     always = tuple(_always(root, numbers))
     if clashes:
         ways = _ways(root, numbers) or [always]
-        impossible = [next((pair for pair in combinations(sorted(way), 2) if pair in clashes), None) for way in ways]
+        impossible = [next((pair for pair in clashes if held.issuperset(pair)), None) for held in map(frozenset, ways)]
         named = {pair: tuple(literals[abs(one) - 1].id for one in pair) for pair in clashes}
         if all(impossible):
             pair = impossible[0]

@@ -61,8 +61,9 @@ async def missing_data(server: Server, caller: Caller, ask: Ask, given: Inputs) 
             continue
         memo = memos.setdefault(id(facts), {})
         if not fails(study, facts, server.terminology, when, memo):
-            _, results = evaluate_study(study, facts, server.terminology, when, memo)
-            _add(found, study, ways(results))
+            outcome, results = evaluate_study(study, facts, server.terminology, when, memo)
+            if outcome == "unknown":
+                _add(found, study, ways(results))
     ranked = sorted(found.items(), key=lambda one: (-one[1].alone, -len(one[1].trials), one[0].action))
     most = given.get("_count", server.settings.page_size)
     parameters = [_parameter(*one) for one in ranked[:most]]

@@ -55,7 +55,7 @@ async def viewdefinition_run(server: Server, caller: Caller, ask: Ask, _: Inputs
     kind = _format(given.get("_format") or dict(ask.form).get("_format"), ask.accept)
     view = view_of(server.definitions, given["viewResource"], server.settings.base)
     if "resource" in given:
-        found = Found(_of_given(view, given["resource"], given.get("_limit")), set())
+        found = Found(_of_given(server, view, given["resource"], given.get("_limit")), set())
     else:
         require(caller, view.type, READ + "s")
         since = given["_since"][0] if "_since" in given else None
@@ -90,9 +90,16 @@ def _format(said: str | None, accept: str | None) -> str:
     return next((TYPES[one] for one in ranges if one in TYPES), "json")
 
 
-def _of_given(view: View, resources: list[dict[str, Any]], limit: int | None) -> list[Row]:
-    """The rows of resources that came with the request."""
-    return [row for one in resources for row in view.rows(one)][:limit]
+def _of_given(server: Server, view: View, resources: list[dict[str, Any]], limit: int | None) -> list[Row]:
+    """The rows of resources that came with the request. Raises FhirError 422 if they are too many."""
+    most, found = server.settings.view_rows, list[Row]()
+    for one in resources:
+        found += view.rows(one)
+        if limit is not None and len(found) >= limit:
+            break
+        if len(found) > most:
+            raise refuse(422, "too-costly", f"The view has more than {most:,} rows: give _limit.")
+    return found[:limit]
 
 
 async def _patients(server: Server, caller: Caller, given: Inputs) -> list[str] | None:

@@ -155,7 +155,16 @@ def _union(parts: list[Part], at: str) -> Part:
                 text = f"column {one.name} has the type {one.type} in one select of a unionAll, {other.type} here."
                 raise wrong(text, f"{at}.unionAll[{number}]")
     runs = [part.rows for part in parts]
-    return Part(first.columns, lambda value, at: [row for run in runs for row in run(value, at)], first.null)
+
+    def rows(value: Any, at: int) -> list[Row]:
+        made: list[Row] = []
+        for run in runs:
+            made += run(value, at)
+            if len(made) > MOST_ROWS:
+                raise _too_many()
+        return made
+
+    return Part(first.columns, rows, first.null)
 
 
 def joined(parts: list[Part], at: str) -> Part:
@@ -195,9 +204,11 @@ def _repeated(part: Part, over: Run, or_null: bool) -> Part:
         found = over(value, at)
         if not found:
             return none if or_null else []
-        made = [row for number, one in enumerate(found) for row in inner(one, number)]
-        if len(made) > MOST_ROWS:
-            raise _too_many()
+        made: list[Row] = []
+        for number, one in enumerate(found):
+            made += inner(one, number)
+            if len(made) > MOST_ROWS:
+                raise _too_many()
         return made
 
     return part._replace(rows=rows)

@@ -108,6 +108,10 @@ def compared(sign: str, dates: bool) -> Both:
     return of_dates if dates else of_others
 
 
+MOST_TEXT = 10_000  # characters of a text that & and + make
+MOST_BITS = 64  # of a whole number that is calculated: beyond is overflow, which FHIRPath says is empty
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
@@ -117,12 +121,16 @@ def calculated(sign: str) -> Both:
 
     def calculate(left: Any, right: Any) -> Any:
         if sign == "&" or (sign == "+" and isinstance(left, str) and isinstance(right, str)):
-            return f"{_text(left)}{_text(right)}"
+            one, other = _text(left), _text(right)
+            if len(one) + len(other) > MOST_TEXT:
+                raise failed(f"{sign} makes a text of more than {MOST_TEXT:,} characters.")
+            return one + other
         for one in (left, right):
             if not _is_number(one):
                 raise failed(f"{sign} takes numbers, not {one!r:.40}.")
         try:
-            return ARITHMETIC[sign](left, right)
+            found = ARITHMETIC[sign](left, right)
+            return None if isinstance(found, int) and found.bit_length() > MOST_BITS else found
         except ArithmeticError:
             return None
 

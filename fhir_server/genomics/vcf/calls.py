@@ -13,6 +13,7 @@ STRUCTURAL = ("DEL", "DUP", "INV", "INS", "CNV", "BND", "TRA")
 _BASES = re.compile(r"[ACGTN]+", re.ASCII | re.IGNORECASE)
 _SYMBOL = re.compile(r"<([A-Za-z0-9_:]+)>", re.ASCII)
 _BREAKEND = re.compile(r"[\[\]]")
+MOST = 1e12  # of what a number in a file may be: beyond any place or count
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE]-?\d+)?", re.ASCII)
 
 
@@ -158,4 +159,5 @@ def _measured(record: Record, header: Header, number: int) -> tuple[int | None, 
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and _NUMBER.fullmatch(text) else None
+    number = float(text) if text is not None and _NUMBER.fullmatch(text) else None
+    return number if number is None or abs(number) < MOST else None

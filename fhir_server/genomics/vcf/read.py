@@ -6,7 +6,10 @@ that is no record is told as such and does not end the reading.
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import date as day
 from typing import BinaryIO, NamedTuple, cast
 
 from fhir_server.genomics.assemblies import GRCH37, GRCH38, NAMES
@@ -83,7 +86,7 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
             if len(line) > LONGEST:
                 raise NotVcf(f"Line {number} is longer than {LONGEST:,} bytes.")
             yield number, line.decode("utf-8", "replace").rstrip("\r\n")
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, zlib.error, OSError) as error:
         raise NotVcf(f"The file cannot be decompressed behind line {number}: {error}.") from None
 
 
@@ -118,7 +121,8 @@ def read_header(numbered: Iterator[tuple[int, str]]) -> Header:
             elif key == "tumor_sample":
                 tumour = value.strip()
             elif key == "fileDate" and re.fullmatch(r"\d{8}", value.strip(), re.ASCII):
-                date = f"{value[:4]}-{value[4:6]}-{value[6:8]}"
+                with suppress(ValueError):  # the format is free: it may be another
+                    date = day.fromisoformat(value.strip()).isoformat()
     raise NotVcf("The file ends before the line #CHROM that names the columns.")
 
 

@@ -14,6 +14,7 @@ from fhir_server.matching.criteria import DEPTH, IN_GROUP, METHOD, THRESHOLD
 from fhir_server.matching.ctml.clinical import CLINICAL, TREATMENT, read_keys, said_keys
 from fhir_server.matching.ctml.genomic import read_genomic, said_genomic
 from fhir_server.matching.ctml.words import Unmapped, characteristic
+from fhir_server.matching.expression import expressions
 from fhir_server.matching.leaves import DESCRIBED
 from fhir_server.matching.values import concepts, named
 from fhir_server.terminology.codes import Terminology
@@ -120,6 +121,8 @@ def say_clause(group: Resource, terminology: Terminology, leave_out: str = "") -
 
 def _said(group: Resource, holder: Resource, negate: bool, terminology: Terminology, depth: int) -> dict[str, Any]:
     """A Group, or the opposite of it, as one node."""
+    if any(expressions(group)):
+        raise Unmapped("", "CTML cannot say a characteristicExpression")
     modifiers = {named(e.get("url", "")): e for e in group.get("modifierExtension", ())}
     method = modifiers.pop(METHOD, {}).get("valueCode", "all-of")
     if modifiers.keys() - {THRESHOLD} or method not in ("all-of", "any-of"):

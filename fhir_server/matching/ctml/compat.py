@@ -176,7 +176,7 @@ def _result(name: str, value: Any, asking: _Asking) -> bool:
     if found is None or found.source.doubt:
         return False
     codes = {one.code for one in found.answers if one.system == LOINC} & set(w.MICROSATELLITE.values())
-    return codes != set() and (w.MICROSATELLITE["MSI-H"] in codes) == _REPAIR[value]
+    return codes != set() and (w.MICROSATELLITE["MSI-H"] in codes) == _REPAIR[str(value).strip()]
 
 
 def _row_meets(row: Row, keys: Mapping[str, Any]) -> bool:
@@ -196,7 +196,7 @@ def _tests(row: Row, name: str, value: Any, keys: Mapping[str, Any]) -> Iterator
             else:
                 yield bool(others) if _any_gene(value) else value in others
         case "variant_category":
-            wanted = {w_ for code in w.CATEGORIES[str(value).lower()] for w_ in (_CATEGORY[code],)}
+            wanted = {_CATEGORY[code] for code in w.chosen(value, w.CATEGORIES)}
             yield row.category in wanted
         case "protein_change":
             yield value in row.changes

@@ -20,7 +20,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
             name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                raise ValueError(f"a key is no word, in line {key.start_mark.line + 1}")
             if name in seen:
                 raise ValueError(f"the key {name} comes twice, in line {key.start_mark.line + 1}")
             seen.add(name)

@@ -92,8 +92,8 @@ _NUMBERS = {"I": "1", "II": "2", "III": "3", "IV": "4"}
 
 def _phase(document: Document) -> Resource:
     said = str(document.get("phase") or "").strip()
-    parts = [_NUMBERS.get(part, part) for part in re.split(r"[/,&-]|\band\b", said.upper().removeprefix("PHASE"))]
-    code = "-".join(f"phase-{part.strip()}" for part in parts)
+    parts = [part.strip() for part in re.split(r"[/,&-]|\bAND\b", said.upper().removeprefix("PHASE"))]
+    code = "-".join(f"phase-{_NUMBERS.get(part, part)}" for part in parts)
     known = {f"phase-{n}" for n in "1234"} | {"phase-1-phase-2", "phase-2-phase-3"}
     coding = {"coding": [{"system": PHASES, "code": code}]} if code in known else {}
     return {**coding, "text": said} if said else {}

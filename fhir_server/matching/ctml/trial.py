@@ -10,6 +10,7 @@ from typing import Any
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
+from fhir_server.matching.criteria import ARM_STATUS
 from fhir_server.matching.ctml.clauses import grouped, read_clause, say_clause, within
 from fhir_server.matching.ctml.levels import Level, levels, ways
 from fhir_server.matching.ctml.study import NCT, PROTOCOL, arm_names, brought_up, elements, study_id
@@ -184,10 +185,15 @@ def _native(study: Resource, group: Callable[[str], Resource | None], terminolog
                 "arm_code": name,
                 "arm_description": told.get("description", ""),
                 "arm_internal_id": number,
-                "arm_suspended": "Y" if one.get("active") is False or "extension" in told else "N",
+                "arm_suspended": "Y" if one.get("active") is False or _suspended(told) else "N",
                 "dose_level": [],
                 "match": clause,
             }
         )
     step = {"step_internal_id": 1, "step_code": "1", "step_type": "Registration", "arm": arms}
     return {**document, "treatment_list": {"step": [step]}}
+
+
+def _suspended(arm: Resource) -> bool:
+    said = (one.get("valueCode") for one in arm.get("extension", ()) if one.get("url") == ARM_STATUS)
+    return any(status != "active" for status in said)

@@ -115,6 +115,8 @@ def variant(server: Server, text: str) -> Sought:
             said += "bases, or ask the operator to supply the sequence (setting genome)."
             raise refuse(422, "not-supported", said, "variants")
         names = [(allele.accession, key) for key in known] or names  # what has a key has it wherever it is spelled
+        if known and allele.inserted is None:
+            names.append(("", spelling))  # of these an Observation has no key: it is indexed without the sequence
     there = _there(server, allele) if allele is not None else []
     return Sought(text, (*names, *there), allele, bool(there))
 
