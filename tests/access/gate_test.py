@@ -261,6 +261,21 @@ def test_what_is_not_finished_is_not_shown_and_not_asked_about(ward: Ward) -> No
     assert ward.participant.sees("DiagnosticReport") == {"r"}
 
 
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled", "unknown"])
+def test_withdrawn_before_it_was_final_it_is_reviewed_all_the_same(ward: Ward, status: str) -> None:
+    ward.put(report(status="preliminary"), *RESULTS)
+    ward.put(report(status=status), *RESULTS)
+    nothing_betrays(ward.participant, HIDDEN)
+    ward.review()
+    assert HIDDEN - {"r"} <= ward.participant.sees("Observation")
+
+
+def test_an_app_of_a_patient_without_a_user_waits_too(ward: Ward) -> None:
+    ward.put(report(), *RESULTS)
+    app = ward.as_("patient/*.rs", patient="p")
+    assert not HIDDEN & (app.sees("Observation") | app.sees("DiagnosticReport")), "an issuer need not name the user"
+
+
 def test_a_report_of_something_else_is_shown_at_once(ward: Ward) -> None:
     ward.put(report(code={"coding": [{"system": LOINC, "code": "58410-2"}]}, result=[{"reference": "Observation/old"}]))
     assert ward.reviews() == []

@@ -198,6 +198,23 @@ def test_expressions_that_would_take_for_ever_are_refused_at_once(shared: Resear
     assert "100,000 rows" in refusal(answer)["diagnostics"]
 
 
+def test_what_a_view_makes_is_bounded(shared: Researcher) -> None:
+    doubled = "id" + ".select($this & $this)" * 20
+    squared = "multipleBirth.ofType(integer)" + ".select($this * $this)" * 12
+    names = [{"given": ["x"] * 300}] * 300
+    person = {"resourceType": "Patient", "id": "ab", "multipleBirthInteger": 7, "name": names}
+
+    def asked(select: list[dict[str, Any]]) -> httpx2.Response:
+        view = {"resourceType": "ViewDefinition", "resource": "Patient", "select": select}
+        parameters = [{"name": "viewResource", "resource": view}, {"name": "resource", "resource": person}]
+        return shared("POST", RUN, {"resourceType": "Parameters", "parameter": parameters})
+
+    assert asked([{"column": [{"name": "a", "path": doubled}]}]).status_code == 422
+    assert asked([{"column": [{"name": "a", "path": squared}]}]).json() == [{"a": None}], "overflow is empty"
+    given = [{"forEach": "given", "column": [{"name": name, "path": "$this"}]} for name in "ab"]
+    assert asked([{"forEach": "name", "select": given}]).status_code == 422
+
+
 def test_as_many_rows_as_the_settings_allow(tmp_path: Path) -> None:
     opened = Researcher(settings(f"sqlite:///{tmp_path / 'fhir.db'}", tmp_path, view_rows=2))
     opened.put(*(patient(f"p{n}") for n in range(3)))
