@@ -7,6 +7,7 @@ patient, and who represents them: from these is kept what waits at the gate (gat
 
 from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
+from functools import cache
 from typing import Protocol
 
 from fhir_server.access.caller import Caller, Permits
@@ -56,14 +57,15 @@ async def caller_for(site: Asked, grant: Grant, action: str = "access") -> Calle
         caller = caller_of(site.definitions, grant, site.consents.by_organization)
         if waits(grant):
             caller = consented(caller, lambda: RELEASED, unruled=UNRULED - {"AuditEvent"})
+            caller = replace(caller, permits=cache(caller.permits))  # it is always the same
         _callers[key] = caller
     consents = site.consents
     if requests_of(grant, frozenset(), consents.treatment, action) is None:
         return caller
     await consents.rules.fresh(site.store)
     requests = requests_of(grant, await actors_of(site, grant), consents.treatment, action)
-    told = addressed(site.definitions, grant)
-    held = consented(caller, permitted_by(consents.rules, requests or (), consents.clock), told)
+    judge = permitted_by(consents.rules, requests or (), consents.clock)
+    held = consented(caller, judge, lambda: addressed(site.definitions, grant))
     if requests is None or len(requests) != 1 or not consents.rules.allowed(requests[0]).limited:
         return held
     recipient = grant.study or min(grant.actors, default=f"client {grant.client}")
@@ -186,9 +188,9 @@ def permitted_by(rules: Rules, requests: tuple[Request, ...], clock: Callable[[]
     return judge
 
 
-def consented(caller: Caller, judge: Judges, told: Predicate = NOTHING, unruled: Set[str] = UNRULED) -> Caller:
-    """The caller, for whom what no consent permits is not there; but the Tasks in `told` are. Creating is not held to
-    it: so data come in. `unruled`: types that nothing is asked of."""
+def consented(caller: Caller, judge: Judges, told: Judges = lambda: NOTHING, unruled: Set[str] = UNRULED) -> Caller:
+    """The caller, for whom what no consent permits is not there; but the Tasks are that `told` picks. Creating is not
+    held to it: so data come in. `unruled`: types that nothing is asked of."""
     base = caller.permits
 
     def permits(type: str, letter: str) -> Predicate:
@@ -196,7 +198,7 @@ def consented(caller: Caller, judge: Judges, told: Predicate = NOTHING, unruled:
         if letter == "c" or permit == NOTHING or type in unruled:
             return permit
         if type == "Task" and letter in "rs":
-            return And((permit, Or((judge(), told))))
+            return And((permit, Or((judge(), told()))))
         return _of_contexts(permit, judge()) if type == "Binary" else And((permit, judge()))
 
     return replace(caller, permits=permits)
