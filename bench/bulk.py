@@ -28,7 +28,7 @@ from fhir_server.access.rules import DEFAULT_NUMBER
 from fhir_server.app import open_server
 from fhir_server.export.bring import bring
 from fhir_server.export.files import folder_of
-from fhir_server.export.job import Export, key_of
+from fhir_server.export.job import EXPORTS, Export
 from fhir_server.export.perform import Writing
 from fhir_server.export.wish import Wish
 from fhir_server.fhir.codec import decode, encode
@@ -74,7 +74,7 @@ async def _rate(server: Server, caller: Caller, total: int | None) -> float:
     id = server.new_id()
     types = tuple(type for type in sorted(server.definitions.resources) if caller.may(type, "r"))
     job = Export(caller.id, "", Wish("system", types), 0, server.clock() + 10**12)
-    lease = Lease(server, key_of(id), job, 0)
+    lease = Lease(server, EXPORTS.key(id), job, 0)
 
     async def alone() -> None: ...
 
@@ -84,7 +84,7 @@ async def _rate(server: Server, caller: Caller, total: int | None) -> float:
     count = sum(file.count for file in job.files)
     if total is not None and count != total:
         raise RuntimeError(f"{count} of {total} resources were exported")
-    await server.store.delete_state(key_of(id))
+    await server.store.delete_state(EXPORTS.key(id))
     for path in folder_of(server, id).glob("*"):
         path.unlink()
     return count / elapsed

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fhir_server.export.job import File, read_export
+from fhir_server.export.job import EXPORTS, File
 from fhir_server.server import Server
 from fhir_server.store.seam import Stored
 
@@ -46,7 +46,7 @@ def remove(server: Server, id: str) -> None:
 
 async def sweep(server: Server) -> int:
     """Remove the folders of exports that were deleted or have expired; returns how many."""
-    gone = [path.name for path in root(server).glob("*") if await read_export(server, path.name) is None]
+    gone = [path.name for path in root(server).glob("*") if await EXPORTS.read(server, path.name) is None]
     for id in gone:
         remove(server, id)
     return len(gone)

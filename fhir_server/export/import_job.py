@@ -1,17 +1,12 @@
-"""What the store's State holds of an import, so that any process can tell how it stands and go on.
-
-bring/ID       the whole of it, from kick-off to expiry; whoever works on it holds its lease
-bring-open/ID  there while it has not ended
-What is written of a file, and what was refused of it, lies with the note on the file (bring.py, noted.py).
+"""What is kept of an import (kept.py). What is written of a file, and what was refused of it, lies with the note on the
+file (bring.py, noted.py). https://github.com/smart-on-fhir/bulk-import
 """
 
 import msgspec
 
 from fhir_server.access.grant import Grant
-from fhir_server.export.job import MOST_OPEN, Issue, Open
-from fhir_server.server import Server
-
-OPEN = "bring-open/"
+from fhir_server.export.job import Issue
+from fhir_server.export.kept import Kept
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -53,30 +48,4 @@ class Importing(msgspec.Struct):
     status: int = 200
 
 
-def key_of(id: str) -> str:
-    """The key of an import in State."""
-    return f"bring/{id}"
-
-
-async def read_import(server: Server, id: str) -> tuple[Importing, int] | None:
-    """The import and the version of its value; None if it never was, was deleted or has expired."""
-    found = await server.store.get_state(key_of(id))
-    return (msgspec.json.decode(found[0], type=Importing), found[1]) if found else None
-
-
-async def open_imports(server: Server) -> dict[str, Open]:
-    """Those that have not ended, by id."""
-    rows = await server.store.list_state(OPEN, MOST_OPEN)
-    return {key.removeprefix(OPEN): msgspec.json.decode(value, type=Open) for key, value in rows}
-
-
-async def add_import(server: Server, id: str, job: Importing) -> None:
-    """Keep a new import, and say that there is work."""
-    await server.store.put_state(key_of(id), msgspec.json.encode(job), 0, job.expires)
-    await server.store.put_state(OPEN + id, msgspec.json.encode(Open(job.caller, job.kicked)), 0, job.expires)
-
-
-async def drop_import(server: Server, id: str) -> None:
-    """Forget an import: whoever works on it loses its lease."""
-    await server.store.delete_state(key_of(id))
-    await server.store.delete_state(OPEN + id)
+IMPORTS = Kept("bring", Importing)

@@ -17,7 +17,7 @@ from pathlib import Path
 from fhir_server.access import OPERATOR, Caller
 from fhir_server.access.asking import caller_for
 from fhir_server.export.bring import Bringing, Import, bring_file, digest_of, note_key, preparing
-from fhir_server.export.import_job import OPEN, Brought, Importing, Source, key_of, open_imports, read_import
+from fhir_server.export.import_job import IMPORTS, Brought, Importing, Source
 from fhir_server.export.import_source import fetched, named
 from fhir_server.export.job import Issue
 from fhir_server.fhir.outcome import FhirError
@@ -61,10 +61,10 @@ async def schedule(server: Server) -> None:
     """Begin the import that waits longest, unless this process has one."""
     if server.imports:
         return
-    for id, _ in sorted((await open_imports(server)).items(), key=lambda one: one[1].kicked):
-        kept = await read_import(server, id)
+    for id, _ in sorted((await IMPORTS.open(server)).items(), key=lambda one: one[1].kicked):
+        kept = await IMPORTS.read(server, id)
         if kept is None or kept[0].ended:  # whoever ended it died before it could say so
-            await server.store.delete_state(OPEN + id)
+            await server.store.delete_state(IMPORTS.open_key(id))
         elif kept[0].lease < server.clock() and not server.imports:
             task = asyncio.create_task(_run(server, id), name=id)
             server.imports.add(task)
@@ -91,19 +91,19 @@ async def _sweep(server: Server) -> None:
     while True:
         with contextlib.suppress(Busy, StoreError, OSError):
             for path in root(server).glob("*"):
-                kept = await read_import(server, path.name)
+                kept = await IMPORTS.read(server, path.name)
                 if kept is None or kept[0].ended:
                     shutil.rmtree(path, ignore_errors=True)
         await asyncio.sleep(SWEEP)
 
 
 async def _run(server: Server, id: str) -> None:
-    kept = await read_import(server, id)
+    kept = await IMPORTS.read(server, id)
     if kept is None or kept[0].ended or kept[0].lease >= server.clock():
         return
     job, holder = kept[0], asyncio.current_task()
     assert holder is not None
-    lease, folder = Lease(server, key_of(id), job, kept[1]), root(server) / id
+    lease, folder = Lease(server, IMPORTS.key(id), job, kept[1]), root(server) / id
     beat: asyncio.Task[None] | None = None
     try:
         await lease.renew()
@@ -127,7 +127,7 @@ async def _run(server: Server, id: str) -> None:
     finally:
         if beat is not None:
             beat.cancel()
-        if (kept := await read_import(server, id)) is None or kept[0].ended:
+        if (kept := await IMPORTS.read(server, id)) is None or kept[0].ended:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -135,7 +135,7 @@ async def _end(server: Server, id: str, lease: Lease, job: Importing) -> None:
     job.ended = server.clock()
     job.expires = job.ended + server.settings.job_lifetime * SECOND
     await lease.renew()
-    await server.store.delete_state(OPEN + id)
+    await server.store.delete_state(IMPORTS.open_key(id))
 
 
 async def _perform(server: Server, lease: Lease, job: Importing, folder: Path) -> None:

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from typing import Any
 
 from fhir_server.access import Caller
-from fhir_server.export.import_job import Brought, Importing, add_import, drop_import, open_imports, read_import
+from fhir_server.export.import_job import IMPORTS, Brought, Importing
 from fhir_server.export.import_manifest import read_manifest
 from fhir_server.export.import_run import cancel
 from fhir_server.export.job import Issue as Told
@@ -37,7 +37,7 @@ async def kick_off_import(server: Server, caller: Caller, ask: Ask) -> Answer:
     if barred:
         text = f"You may not import {', '.join(barred)[:200]}: it takes system/TYPE.cru for all resources of the type."
         raise refuse(403, "forbidden", text, WWW_Authenticate=BEARER)
-    unfinished = [one for one in (await open_imports(server)).values() if one.caller == caller.id]
+    unfinished = [one for one in (await IMPORTS.open(server)).values() if one.caller == caller.id]
     if len(unfinished) >= server.settings.export_open:
         text = f"You have {len(unfinished)} imports that have not ended: wait for one, or delete it."
         raise refuse(429, "throttled", text, Retry_After=str(WAIT))
@@ -53,7 +53,7 @@ async def kick_off_import(server: Server, caller: Caller, ask: Ask) -> Answer:
         grant=caller.grant,
         secured=server.settings.auth != "open",
     )
-    await add_import(server, id, job)
+    await IMPORTS.add(server, id, job)
     server.import_place.set()
     address = f"{server.settings.base}/_import/{id}"
     issue = Issue("informational", f"{address} tells how the import stands.", severity="information")
@@ -124,14 +124,14 @@ async def import_errors(server: Server, caller: Caller, ask: Ask) -> Answer:
 async def forget_import(server: Server, caller: Caller, ask: Ask) -> Answer:
     """Cancel an import, or forget its report: 202; what was stored stays. Raises FhirError 404 as `import_status`."""
     await require_import(server, caller, ask.id)
-    await drop_import(server, ask.id)
+    await IMPORTS.drop(server, ask.id)
     cancel(server, ask.id)
     return Answer(202)
 
 
 async def require_import(server: Server, caller: Caller, id: str) -> Importing:
     """The caller's import. Raises FhirError 404, the same for one that there is not and for another's."""
-    kept = await read_import(server, id)
+    kept = await IMPORTS.read(server, id)
     if kept is None or kept[0].caller != caller.id or kept[0].expires <= server.clock():
         raise unknown(id)
     return kept[0]

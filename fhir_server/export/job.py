@@ -1,19 +1,12 @@
-"""What the store's State holds of an export, so that any process can tell how it stands and go on.
-
-export/ID       the whole of it, from kick-off to expiry; whoever works on it holds its lease
-export-open/ID  there while it has not ended: what a process looks through for work
-"""
+"""What is kept of an export (kept.py). https://hl7.org/fhir/uv/bulkdata/export.html"""
 
 from typing import Any
 
 import msgspec
 
 from fhir_server.access.grant import Grant
+from fhir_server.export.kept import Kept
 from fhir_server.export.wish import Wish
-from fhir_server.server import Server
-
-OPEN = "export-open/"
-MOST_OPEN = 1000  # over all clients
 
 
 class File(msgspec.Struct, frozen=True):
@@ -62,37 +55,4 @@ class Export(msgspec.Struct):
     status: int = 200
 
 
-class Open(msgspec.Struct, frozen=True):
-    """What is known of an unfinished export without reading all of it."""
-
-    caller: str
-    kicked: int
-
-
-def key_of(id: str) -> str:
-    """The key of an export in State."""
-    return f"export/{id}"
-
-
-async def read_export(server: Server, id: str) -> tuple[Export, int] | None:
-    """The export and the version of its value; None if it never was, was deleted or has expired."""
-    found = await server.store.get_state(key_of(id))
-    return (msgspec.json.decode(found[0], type=Export), found[1]) if found else None
-
-
-async def open_exports(server: Server) -> dict[str, Open]:
-    """Those that have not ended, by id."""
-    rows = await server.store.list_state(OPEN, MOST_OPEN)
-    return {key.removeprefix(OPEN): msgspec.json.decode(value, type=Open) for key, value in rows}
-
-
-async def add_export(server: Server, id: str, job: Export) -> None:
-    """Keep a new export, and say that there is work."""
-    await server.store.put_state(key_of(id), msgspec.json.encode(job), 0, job.expires)
-    await server.store.put_state(OPEN + id, msgspec.json.encode(Open(job.caller, job.kicked)), 0, job.expires)
-
-
-async def drop_export(server: Server, id: str) -> None:
-    """Forget an export: whoever works on it loses its lease."""
-    await server.store.delete_state(key_of(id))
-    await server.store.delete_state(OPEN + id)
+EXPORTS = Kept("export", Export)

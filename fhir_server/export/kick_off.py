@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from fhir_server.access import READ, Caller
 from fhir_server.export.asked import filtered
 from fhir_server.export.group import filter_of, members, queries, read_group
-from fhir_server.export.job import Export, add_export, open_exports
+from fhir_server.export.job import EXPORTS, Export
 from fhir_server.export.job import Issue as Told
 from fhir_server.export.run import schedule
 from fhir_server.export.wish import Given, Wish, read_wish
@@ -47,7 +47,7 @@ async def kick_off(server: Server, caller: Caller, ask: Ask, given: Given) -> An
         passed=tuple(Told(one.code, one.diagnostics, one.expression, one.severity) for one in passed),
         secured=server.settings.auth != "open",
     )
-    await add_export(server, id, job)
+    await EXPORTS.add(server, id, job)
     await schedule(server)
     address = f"{base}/_export/{id}"
     issue = Issue("informational", f"{address} tells how the export stands.", severity="information")
@@ -129,7 +129,7 @@ async def _known(server: Server, caller: Caller, id: str) -> bool:
 
 async def _require_room(server: Server, caller: Caller) -> None:
     """Raise FhirError 429 when the client has enough exports that have not ended."""
-    unfinished = [one for one in (await open_exports(server)).values() if one.caller == caller.id]
+    unfinished = [one for one in (await EXPORTS.open(server)).values() if one.caller == caller.id]
     if len(unfinished) >= server.settings.export_open:
         text = f"You have {len(unfinished)} exports that have not ended: wait for one, or delete it."
         raise refuse(429, "throttled", text, Retry_After=str(WAIT))

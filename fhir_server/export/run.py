@@ -15,7 +15,7 @@ from functools import partial
 from fhir_server.access import OPERATOR
 from fhir_server.access.asking import caller_for
 from fhir_server.export.files import remove, sweep
-from fhir_server.export.job import OPEN, Export, Issue, key_of, open_exports, read_export
+from fhir_server.export.job import EXPORTS, Export, Issue
 from fhir_server.export.perform import Writing
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.custom import rewired
@@ -56,10 +56,10 @@ async def schedule(server: Server) -> None:
     busy: Counter[str] = Counter()
     served: Counter[str] = Counter()  # when each client last had a turn
     waiting: list[tuple[str, Export]] = []
-    for id in await open_exports(server):
-        kept = await read_export(server, id)
+    for id in await EXPORTS.open(server):
+        kept = await EXPORTS.read(server, id)
         if kept is None or kept[0].ended:  # whoever ended it died before it could say so
-            await server.store.delete_state(OPEN + id)
+            await server.store.delete_state(EXPORTS.open_key(id))
             continue
         job = kept[0]
         served[job.caller] = max(served[job.caller], job.turn)
@@ -102,12 +102,12 @@ async def _sweep(server: Server) -> None:
 
 
 async def _run(server: Server, id: str) -> None:
-    kept = await read_export(server, id)
+    kept = await EXPORTS.read(server, id)
     if kept is None or kept[0].ended or kept[0].lease >= server.clock():
         return
     job, holder = kept[0], asyncio.current_task()
     assert holder is not None
-    lease = Lease(server, key_of(id), job, kept[1])
+    lease = Lease(server, EXPORTS.key(id), job, kept[1])
     beat: asyncio.Task[None] | None = None
     try:
         job.turn = server.clock()
@@ -165,8 +165,8 @@ async def _others_wait(server: Server, job: Export) -> bool:
     if len(server.exports) < server.settings.export_jobs:
         return False
     served, waiting = {job.caller}, set[str]()
-    for id, one in (await open_exports(server)).items():
-        if one.caller != job.caller and (kept := await read_export(server, id)) is not None:
+    for id, one in (await EXPORTS.open(server)).items():
+        if one.caller != job.caller and (kept := await EXPORTS.read(server, id)) is not None:
             (served if kept[0].lease >= server.clock() else waiting).add(one.caller)
     return bool(waiting - served)
 
@@ -180,12 +180,12 @@ async def _end(server: Server, id: str, lease: Lease, job: Export, refused: Fhir
         text = issue.diagnostics if issue else f"The server failed; its log has more of export {id}."
         job.status, job.failed = refused.status, Issue(issue.code if issue else "exception", text, severity="error")
     await lease.renew()
-    await server.store.delete_state(OPEN + id)
+    await server.store.delete_state(EXPORTS.open_key(id))
     if refused is not None:
         remove(server, id)
 
 
 async def _withdrawn(server: Server, id: str) -> None:
     """Remove the files of an export that is not there any more."""
-    if await read_export(server, id) is None:
+    if await EXPORTS.read(server, id) is None:
         remove(server, id)

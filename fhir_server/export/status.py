@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.access import Caller
 from fhir_server.export.files import remove
-from fhir_server.export.job import Export, File, drop_export, read_export
+from fhir_server.export.job import EXPORTS, Export, File
 from fhir_server.export.perform import parts_of
 from fhir_server.export.run import cancel
 from fhir_server.fhir import codec
@@ -59,7 +59,7 @@ def polls_of(server: Server, id: str) -> int:
 async def forget_export(server: Server, caller: Caller, ask: Ask) -> Answer:
     """Cancel an export or let go of its files: 202. Raises FhirError 404 as `export_status` does."""
     await require_export(server, caller, ask.id)
-    await drop_export(server, ask.id)
+    await EXPORTS.drop(server, ask.id)
     cancel(server, ask.id)
     remove(server, ask.id)
     return Answer(202)
@@ -67,7 +67,7 @@ async def forget_export(server: Server, caller: Caller, ask: Ask) -> Answer:
 
 async def require_export(server: Server, caller: Caller, id: str) -> Export:
     """The caller's export. Raises FhirError 404, the same for one that there is not and for another's."""
-    kept = await read_export(server, id)
+    kept = await EXPORTS.read(server, id)
     if kept is None or kept[0].caller != caller.id or kept[0].expires <= server.clock():
         raise unknown(id)
     return kept[0]

@@ -24,7 +24,7 @@ from fhir_server.access.provisions import RESOURCE_TYPES
 from fhir_server.access.purposes import ACT_REASON
 from fhir_server.access.statements import FOREVER, SCOPE
 from fhir_server.export.files import folder_of, remove
-from fhir_server.export.job import Export, drop_export, key_of, read_export
+from fhir_server.export.job import EXPORTS, Export
 from fhir_server.export.members import kinds_of
 from fhir_server.export.perform import Writing
 from fhir_server.export.wish import Wish
@@ -43,7 +43,7 @@ from tests.search_oracle.queries import Generator
 from tests.search_oracle.world import resources
 
 CALLERS, REQUESTS, PIECES = deep(50, 500), 100, 4
-EXPORTS = deep(1, 100)  # of the callers of the first piece that are backend services
+EXPORTERS = deep(1, 100)  # of the callers of the first piece that are backend services
 TYPES = ("Patient", "Observation", "Condition", "Encounter", "CareTeam", "ResearchSubject", "List", "Provenance",
          "Organization", "Practitioner", "Location", "ValueSet", "RiskAssessment", "QuestionnaireResponse")  # fmt: skip
 TRUE = And((EVERYTHING,))  # permits all, but is not recognised as doing so
@@ -300,13 +300,14 @@ async def exported(side: Side, level: str) -> list[tuple[str, bytes]]:
     types = (*kinds.first, *kinds.referenced, *kinds.last)
     wish = Wish(level, tuple(type for type in types if caller.may(type, "s") and caller.may(type, "r")))
     job = Export(caller.id, "", wish, 0, server.clock() + 10**12)
-    await server.store.put_state(key_of(id), msgspec.json.encode(job), 0)  # not among those that wait for a process
-    kept = await read_export(server, id)
+    # It is not among those that wait for a process.
+    await server.store.put_state(EXPORTS.key(id), msgspec.json.encode(job), 0)
+    kept = await EXPORTS.read(server, id)
     assert kept is not None
     job = kept[0]
-    await Writing(server, caller, Lease(server, key_of(id), *kept), job, id, nobody_waits).perform()
+    await Writing(server, caller, Lease(server, EXPORTS.key(id), *kept), job, id, nobody_waits).perform()
     files = [(file.type, (folder_of(server, id) / file.name).read_bytes()) for file in job.files]
-    await drop_export(server, id)
+    await EXPORTS.drop(server, id)
     remove(server, id)
     return files
 
@@ -345,7 +346,7 @@ def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
                     await asked(one, ("GET", link, {}, b"")) for one, link in zip((whole, removed), links, strict=True)
                 ]
                 assert compared(first) == compared(second), (caller.grant, call, "next page")
-        if piece == 0 and exports < EXPORTS and is_backend(caller):
+        if piece == 0 and exports < EXPORTERS and is_backend(caller):
             exports += 1
             for level in ("system", "patient"):
                 assert await exported(whole, level) == await exported(removed, level), (caller.grant, level)
@@ -355,5 +356,5 @@ def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
         client.run(one_caller())
     assert statuses[200] > CALLERS * REQUESTS // 10, statuses
     assert {403, 404} <= statuses.keys(), statuses
-    assert exports == EXPORTS or piece
+    assert exports == EXPORTERS or piece
     assert all(status < 500 for status in statuses), statuses

@@ -11,7 +11,7 @@ from fhir_server.access.grant import Grant
 from fhir_server.access.rights import caller_of
 from fhir_server.export.download import download
 from fhir_server.export.files import patients_of, sweep
-from fhir_server.export.job import OPEN, key_of, open_exports, read_export
+from fhir_server.export.job import EXPORTS
 from fhir_server.export.kick_off import kick_off
 from fhir_server.export.run import schedule
 from fhir_server.export.status import export_status, forget_export
@@ -81,7 +81,7 @@ def test_files_are_removed_when_they_expire(client: Researcher, exported: tuple[
     for gone in (status, path):
         assert client("GET", gone).status_code == 404
     client.app.endpoint.server = server
-    client.run(server.store.delete_state(key_of(folder.name)))  # as the store does when it expires
+    client.run(server.store.delete_state(EXPORTS.key(folder.name)))  # as the store does when it expires
     assert client.run(sweep(server)) == 1
     assert not folder.exists()
 
@@ -136,7 +136,7 @@ def test_a_client_may_have_so_many_and_polls_so_often(client: Researcher) -> Non
     refusal(polls[-1])
     for path in paths:
         assert client("DELETE", path).status_code == 202
-    assert client.run(read_export(server, paths[0].rpartition("/")[2])) is None
+    assert client.run(EXPORTS.read(server, paths[0].rpartition("/")[2])) is None
 
 
 def test_an_export_gives_way_to_another_client(store_url: str, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_an_export_gives_way_to_another_client(store_url: str, tmp_path: Path) -
         async with asyncio.timeout(60):
             while len(ended) < 3:
                 for id in ids:
-                    kept = await read_export(server, id)
+                    kept = await EXPORTS.read(server, id)
                     assert kept is not None
                     if kept[0].ended and id not in ended:
                         assert len(kept[0].files) == 12
@@ -179,7 +179,7 @@ def test_what_a_process_left_that_died_at_the_end_is_cleared(client: Researcher,
     """Else it would count among the client's exports for ever."""
     status, path = exported
     server, id = client.server, status.rpartition("/")[2]
-    client.run(server.store.put_state(OPEN + id, b'{"caller":"operator","kicked":0}', 0))
+    client.run(server.store.put_state(EXPORTS.open_key(id), b'{"caller":"operator","kicked":0}', 0))
     client.run(schedule(server))
-    assert client.run(open_exports(server)) == {}
+    assert client.run(EXPORTS.open(server)) == {}
     assert client("GET", path).status_code == 200
