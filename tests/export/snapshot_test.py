@@ -190,6 +190,7 @@ def test_deleted_is_what_the_client_had(client: Researcher) -> None:
 def test_many_batches_of_patients_hold_everything_once(client: Researcher, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Group of more members than one predicate takes, resources that belong to several of them, many files."""
     monkeypatch.setattr("fhir_server.export.asked.BATCH", 7)
+    monkeypatch.setattr("fhir_server.export.rows.PAGE", 5)
     monkeypatch.setattr("fhir_server.export.rows.LINES", 5)
     client.app.endpoint.server = replace(client.server, settings=replace(client.server.settings, export_file=8))
     client.put(*(patient(f"p{number}") for number in range(40)), *(observation(f"o{n}", f"p{n}") for n in range(40)))
