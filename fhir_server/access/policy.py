@@ -52,7 +52,7 @@ class Ruled:
         self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
         self._listed: set[str] = set()  # ids of Observations that a genomic report lists, or did
         self.read, self.search, self.rule = tx.read, tx.search, tx.rule
-        self.share, self.own, self.began = tx.share, tx.own, tx.began
+        self.share, self.own, self.expect, self.began = tx.share, tx.own, tx.expect, tx.began
         self.get_state, self.put_state = tx.get_state, tx.put_state
 
     async def write(self, change: Change) -> Stored:

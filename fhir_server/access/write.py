@@ -91,7 +91,7 @@ class _Watched:
         self._tx, self._caller = tx, caller
         self._written: dict[tuple[str, str], list[str]] = {}  # (type, letter) -> ids
         self.read, self.search, self.rule = tx.read, tx.search, tx.rule
-        self.share, self.own = tx.share, tx.own
+        self.share, self.own, self.expect = tx.share, tx.own, tx.expect
         self.get_state, self.put_state = tx.get_state, tx.put_state
         self.began = tx.began
 

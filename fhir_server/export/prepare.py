@@ -19,7 +19,7 @@ from fhir_server.fhir.outcome import FhirError, Issue, refuse
 from fhir_server.interactions.custom import Custom, indexed_by
 from fhir_server.interactions.draft import Draft, draft
 from fhir_server.search.custom import check
-from fhir_server.search.index import indexer
+from fhir_server.search.index import indexer, param_of
 from fhir_server.search.predicate import Entry, Param
 from fhir_server.validation.structure import validator
 
@@ -80,6 +80,7 @@ def prepare(digest: str, first: int, lines: Sequence[bytes], type: str = "", sou
     if one is given; `source` is where those come from that do not say it."""
     assert _making is not None
     done: list[Any] = []
+    params: dict[Param, int] = {}  # what entries begin with is told once
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
@@ -96,33 +97,24 @@ def prepare(digest: str, first: int, lines: Sequence[bytes], type: str = "", sou
             if source and isinstance(resource.get("meta", {}), dict):  # what is none, draft refuses
                 resource["meta"] = {"source": source, **resource.get("meta", {})}
             made = draft(_making, resource, id)
-            entries = [(*entry[0], *entry[1:]) for entry in made.entries]
+            entries = [(params.setdefault(entry[0], len(params)), *entry[1:]) for entry in made.entries]
             done.append((number, id, made.type, made.meta, made.rest, entries))
         except FhirError as error:
             done.append((number, [(one.code, one.diagnostics, one.expression, one.severity) for one in error.issues]))
-    return msgspec.msgpack.encode(done)
+    return msgspec.msgpack.encode((list(params), done))
 
 
 def ready(prepared: bytes) -> list[Ready | Refused]:
     """What a worker has made."""
     found: list[Ready | Refused] = []
-    for row in msgspec.msgpack.decode(prepared):
+    told, done = msgspec.msgpack.decode(prepared)
+    params = [param_of(code, kind) for code, kind in told]  # the same value for the same parameter: stores look it up
+    for row in done:
         if len(row) == 2:
             issues = (Issue(code, text, tuple(at), severity) for code, text, at, severity in row[1])
             found.append(Refused(row[0], tuple(issues)))
         else:
             number, id, type, meta, rest, entries = row
-            found.append(Ready(number, id, Draft(type, meta, rest, tuple([_entry(entry) for entry in entries]))))
+            made = Draft(type, meta, rest, tuple([(params[entry[0]], *entry[1:]) for entry in entries]))
+            found.append(Ready(number, id, made))
     return found
-
-
-def _entry(flat: list[Any]) -> Entry:
-    return (_param(flat[0], flat[1]), *flat[2:])
-
-
-_params: dict[tuple[str, str], Param] = {}
-
-
-def _param(code: str, kind: str) -> Param:
-    """The same value for the same parameter: stores look it up."""
-    return _params.setdefault((code, kind), Param(code, kind))

@@ -111,6 +111,11 @@ class Tx(Protocol):
         """The current version, a deletion included; None if it never existed."""
         ...
 
+    async def expect(self, resources: Sequence[tuple[str, str]]) -> None:
+        """Look up at once what will be read and written one by one (type, id): it changes nothing but how long that
+        takes."""
+        ...
+
     async def search(self, query: Query) -> Page:
         """As Store.search; two transactions whose criteria overlap are serialised (conditional interactions)."""
         ...

@@ -377,6 +377,47 @@ async def test_state_put_in_a_transaction_stands_and_falls_with_it(store: Store)
     assert len(await ids(store)) == 3
 
 
+async def test_what_is_expected_is_read_and_written_as_else(store: Store) -> None:
+    await write(store, change("old"), change("gone"))
+    await write(store, change("gone", 2, method="DELETE"))
+
+    async def work(tx: Tx) -> list[int]:
+        await tx.write(change("just"))
+        await tx.expect([("Observation", id) for id in ("old", "gone", "just", "new", "never")])
+        found = [await tx.read("Observation", id) for id in ("old", "gone", "just", "new")]
+        await tx.write(change("old", 2))
+        await tx.write(change("gone", 3))
+        with pytest.raises(Conflict):
+            await tx.write(change("never", 2))
+        await tx.write(change("new"))
+        with pytest.raises(Conflict):
+            await tx.write(change("new"))
+        after = await tx.read("Observation", "new")
+        return [one.version if one else 0 for one in (*found, after)]
+
+    assert await store.transact(work) == [1, 2, 1, 0, 1]
+    assert await ids(store) == ["old", "gone", "just", "new"]
+
+
+async def test_what_was_expected_before_a_failed_work_is_asked_anew(store: Store) -> None:
+    """The works of a group know of each other: what one was to create is not there when it is refused."""
+
+    async def refused(tx: Tx) -> None:
+        await tx.expect([("Observation", "a"), ("Observation", "b")])
+        await tx.write(change("a"))
+        raise ZeroDivisionError
+
+    async def creates(tx: Tx) -> Stored | None:
+        before = await tx.read("Observation", "a")
+        await tx.write(change("a"))
+        return before
+
+    failed, before = await asyncio.gather(store.transact(refused), store.transact(creates), return_exceptions=True)
+    assert isinstance(failed, ZeroDivisionError)
+    assert before is None
+    assert await ids(store) == ["a"]
+
+
 async def test_one_conditional_create_of_many_at_once_wins(store: Store) -> None:
     where = Is(CODE, (("system", "=", "mrn"), ("code", "=", "7")))
 

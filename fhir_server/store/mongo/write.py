@@ -33,6 +33,7 @@ MOST_WRITES = 10_000  # takes 3 to 5 s and needs a 1 GB cache (5,000: 0.5 GB); a
 MOST_BYTES = 256 * 1024 * 1024  # of bodies: they wait in the server's cache until the commit
 BIG = 200  # writes from which a transaction waits for one of the few places
 PLACES = 2
+EXPECTED = 1000  # resources looked up at once
 PATIENCE = 30.0  # seconds that a transaction is tried again
 SUSPICION = 2.0  # seconds of clashes after which a dead process may be the cause
 
@@ -61,6 +62,16 @@ class MongoTx:
             row = await self._database.resource.find_one({"_id": key}, COLUMNS, session=self._session)
             self._known[key] = (await complete(self._database, self._session, [row]))[0] if row else None
         return self._known[key]
+
+    async def expect(self, resources: Sequence[tuple[str, str]]) -> None:
+        """See seam.Tx."""
+        keys = [key for one in resources if (key := key_of(*one)) not in self._known]
+        for start in range(0, len(keys), EXPECTED):
+            some = keys[start : start + EXPECTED]
+            self._speak()
+            cursor = self._database.resource.find({"_id": {"$in": some}}, COLUMNS, session=self._session)
+            rows = await complete(self._database, self._session, await cursor.to_list())
+            self._known |= dict.fromkeys(some) | {key_of(row.type, row.id): row for row in rows}
 
     async def search(self, query: Query) -> Page:
         """See seam.Tx. Takes the locks of the criteria first: the other writer then fails, and runs again after us."""

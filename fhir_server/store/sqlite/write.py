@@ -10,6 +10,8 @@ from asyncio import sleep
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from fhir_server.search.predicate import Entry
 from fhir_server.store.seam import Change, Conflict, Page, Query, Ruling, Stored
 from fhir_server.store.sqlite import find, history
@@ -49,6 +51,7 @@ class Batch:
         self._rows: Rows = {table: [] for table in COLUMNS}
         self._done = dict.fromkeys(COLUMNS, 0)  # rows that are inserted already
         self._known: dict[int, Known] = {}
+        self._absent: set[int] = set()  # what was looked up and is not there
         self._undo: list[tuple[int, Known | None]] = []
         self.expunged = False
         self.began = time.time_ns() // 1_000_000 * 1000
@@ -61,12 +64,20 @@ class Batch:
         waiting = self._known.get(h)
         if waiting is not None:
             return waiting if (waiting.stored.type, waiting.stored.id) == (type, id) else None
+        if h in self._absent:
+            return None
         found = self.connection.execute(CURRENT, (h,)).fetchone()
         if found is None:
             return None
         if (found[0], found[1]) != (type, id):
             raise Conflict(f"{type}/{id} cannot be stored under this id: choose another one.")
         return Known(Stored(*found[:7]), found[7], found[8], False)
+
+    def expect(self, resources: Sequence[tuple[str, str]]) -> None:
+        """Remember which of some are not there."""
+        hashes = {self.hasher.resource(type, id) for type, id in resources} - self._known.keys()
+        sql = "SELECT j.value FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM resource r WHERE r.h=j.value)"
+        self._absent.update(h for (h,) in self.connection.execute(sql, (msgspec.json.encode(list(hashes)).decode(),)))
 
     def write(self, change: Change) -> Stored:
         """Raises Conflict unless the change follows the current version."""
@@ -95,6 +106,7 @@ class Batch:
              made.plain, made.keys, change.rule, change.until)
         )  # fmt: skip
         stored = Stored(*change[:6], change.rule)
+        self._absent.discard(h)
         self._undo.append((h, self._known.get(h)))
         self._known[h] = Known(stored, rid, made.keys, True)
         return stored
@@ -177,6 +189,10 @@ class SqliteTx:
         """The current version, a deletion included."""
         found = self.batch.known(type, id)
         return found.stored if found else None
+
+    async def expect(self, resources: Sequence[tuple[str, str]]) -> None:
+        """See seam.Tx."""
+        self.batch.expect(resources)
 
     async def search(self, query: Query) -> Page:
         """Writers run one at a time, so nothing needs a lock."""
