@@ -3,6 +3,7 @@
 What goes from process to process is msgpack of plain values. https://hl7.org/fhir/R4/nd-json.html
 """
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -65,6 +66,8 @@ def begin(base: str, custom: bytes) -> None:
 
     indexed = indexed_by(msgspec.json.decode(custom, type=Custom))
     _making = _Making(validate, indexer(indexed, base))
+    gc.freeze()  # as app.py: collections find nothing in what stays, and no cycles in lines
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _end_with_parent() -> None:

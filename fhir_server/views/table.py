@@ -5,6 +5,7 @@ halves take about as long. Pieces are put into the table in the order in which t
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import threading
@@ -50,6 +51,8 @@ def _begin(definition: Any, base: str, kind: str) -> None:
     global _making
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _making = view_of(load(), definition, base), kind
+    gc.freeze()  # as app.py: collections find nothing in what stays, and no cycles in rows
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _end_with_parent() -> None:
