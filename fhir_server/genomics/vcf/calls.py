@@ -151,8 +151,14 @@ def _state(alleles: list[str], number: int, chromosome: str) -> str:
 
 def _phase(record: Record, alleles: list[str], number: int) -> tuple[str, int]:
     """The phase set of an allele that one copy of two has, and which copy; "" where phase is not told."""
-    told, phased = record.call.get("PS", "."), record.call.get("GT", "").count("|") == 1
-    if told in (".", "") or not phased or len(alleles) != 2 or alleles[0] == alleles[1] or "." in alleles:
+    told = record.call.get("PS", ".")
+    if (
+        told in (".", "")
+        or record.call.get("GT", "").count("|") != 1
+        or len(alleles) != 2
+        or alleles[0] == alleles[1]
+        or "." in alleles
+    ):
         return "", 0
     return told, alleles.index(str(number)) if str(number) in alleles else 0
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from fhir_server.fhir import codec
 from fhir_server.genomics.assemblies import NAMES
-from fhir_server.genomics.vcf.calls import Variant, variants
+from fhir_server.genomics.vcf.calls import ANY, Variant, variants
 from fhir_server.genomics.vcf.coverage import Coverage, Gene, Needs, Piece, is_block
 from fhir_server.genomics.vcf.observations import Interval, Subject, phased, region, report, variant
 from fhir_server.genomics.vcf.read import (
@@ -83,7 +83,10 @@ def convert(file: BinaryIO, wish: Wish, out: BinaryIO) -> Tally:
                 if len(tally.malformed) < TOLD:
                     tally.malformed.append(record)
                 continue
-            if chromosome := contig_name(record.chrom):
+            # Of a file that is no gVCF, this is all that it costs.
+            if (read.seen or not record.alts or not ANY.isdisjoint(record.alts)) and (
+                chromosome := contig_name(record.chrom)
+            ):
                 for piece in read.see(record, chromosome, last[chromosome]):
                     tally.regions += _looked(subject, piece, studied)
                 if is_block(record):
