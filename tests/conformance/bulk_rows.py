@@ -127,6 +127,7 @@ BULK: dict[str, tuple[Row, ...]] = {
             "`$import` of SMART's manifest",
             BRING + "test_files_come_from_where_the_operator_says",
             BRING + "test_nothing_is_read_from_elsewhere",
+            BRING + "test_one_fetched_file_is_on_the_disk_at_a_time",
             BRING + "test_it_takes_the_right_to_write_what_is_brought",
             BRING + "test_kill_9_at_any_time_loses_and_doubles_nothing",
         ),
