@@ -151,7 +151,7 @@ def test_how_it_stands_told_apart(client: Researcher, tmp_path: Path, name: str)
     assert first.content == b""
     assert int(first.headers["retry-after"]) > 0
     while (last := client("GET", status)).headers["x-export-status"] != "200 OK":
-        client.run(asyncio.sleep(0.05))
+        client.run(asyncio.sleep(0.5))
     assert (last.status_code, last.headers["content-type"]) == (200, "application/json")
     assert len(last.json()["output"]) == 1
     assert client("DELETE", status).status_code == 202
@@ -162,7 +162,7 @@ def test_how_it_stands_told_apart(client: Researcher, tmp_path: Path, name: str)
     status = client.begun(name, headers=SEPARATE)
     client("GET", status)
     while (last := client("GET", status)).headers["x-export-status"] == "202 Accepted":
-        client.run(asyncio.sleep(0.05))
+        client.run(asyncio.sleep(0.5))
     assert (last.status_code, last.headers["x-export-status"]) == (200, "500 Internal Server Error")
     assert last.headers["content-type"].startswith("application/fhir+json")
     refusal(last)
