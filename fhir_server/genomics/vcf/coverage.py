@@ -116,7 +116,7 @@ class Coverage:
             yield self._piece()
 
     def studied_genes(self) -> Iterator[tuple[str, dict[tuple[str, str], Gene], int]]:
-        """By chromosome, of the genes that were meant to be read: those that were as a whole, by chromosome and name; and
+        """By chromosome, of the genes that were meant to be read: those that were wholly, by chromosome and name; and
         how many others there are."""
         all_read: dict[tuple[str, str], bool] = {}
         named: dict[tuple[str, str], Gene] = {}
