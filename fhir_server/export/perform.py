@@ -114,8 +114,8 @@ class Writing:
         refs = bool(scope.referenced) and self.job.wish.level != "system"
 
         def whole() -> bool:
-            plain = self.type != "Provenance" and not elements and not self.job.wish.organized
-            return plain and scope.caller.partly is None
+            plain = self.type != "Provenance" and scope.caller.partly is None
+            return plain and not elements and not self.job.wish.organized
 
         walk = rows_at(self.server, asked, self.job.at, self.job.place, told, self._room, whole)
         async with aclosing(walk) as batches:
@@ -126,20 +126,6 @@ class Writing:
                 if self._full():
                     await self._close(batch.place)
                 await asyncio.sleep(0)
-
-    async def _take(self, scope: Scope, batch: Batch, elements: Sequence[str], refs: bool) -> int:
-        """Write a batch; returns how many resources."""
-        if batch.lines is not None:
-            if batch.lines.ids:
-                self._file().write_lines(batch.lines, refs)
-            return len(batch.lines.ids)
-        rows = await self._chosen(scope, batch)
-        if rows:
-            shown = self._shown(scope.caller, rows, elements)
-            self._file().write(rows, shown, refs)
-            if self.job.wish.organized:
-                self._file().persons += [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
-        return len(rows)
 
     async def _blocks(self, scope: Scope) -> None:
         """The files of one type each, made into files of persons."""
@@ -176,6 +162,20 @@ class Writing:
 
     def _outputs(self) -> list[File]:
         return [file for file in self.job.files if file.kind == "output"]
+
+    async def _take(self, scope: Scope, batch: Batch, elements: Sequence[str], refs: bool) -> int:
+        """Write a batch; returns how many resources."""
+        if batch.lines is not None:
+            if batch.lines.ids:
+                self._file().write_lines(batch.lines, refs)
+            return len(batch.lines.ids)
+        rows = await self._chosen(scope, batch)
+        if rows:
+            shown = self._shown(scope.caller, rows, elements)
+            self._file().write(rows, shown, refs)
+            if self.job.wish.organized:
+                self._file().persons += [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
+        return len(rows)
 
     def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
         """The rows as the caller may have them, and wants them."""
