@@ -126,6 +126,7 @@ def test_what_is_asked_for_is_preliminary() -> None:
         validate(found)
         assert found["status"] == "preliminary"
         assert data_class(found) == "direct-to-consumer"
+        assert data_class({**found, "status": "final"}) == "germline-genomic", "nobody's word makes a result one"
         assert {label["code"] for label in found["meta"]["security"]} == {"PATAST", "UNCERTREL"}
         assert found["derivedFrom"][0]["reference"].startswith("DocumentReference/dtc-")
         assert "confirmation" in found["note"][0]["text"]
