@@ -103,6 +103,10 @@ class Tx(Protocol):
         """The current version, a deletion included; None if it never existed."""
         ...
 
+    async def read_all(self, keys: Sequence[tuple[str, str]]) -> list[Stored]:
+        """As `read`, of many (type, id) at once; those that never existed are left out."""
+        ...
+
     async def search(self, query: Query) -> Page:
         """As Store.search; two transactions whose criteria overlap are serialised (conditional interactions)."""
         ...

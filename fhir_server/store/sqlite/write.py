@@ -178,6 +178,10 @@ class SqliteTx:
         found = self.batch.known(type, id)
         return found.stored if found else None
 
+    async def read_all(self, keys: Sequence[tuple[str, str]]) -> list[Stored]:
+        """See seam.Tx."""
+        return [found.stored for type, id in keys if (found := self.batch.known(type, id)) is not None]
+
     async def search(self, query: Query) -> Page:
         """Writers run one at a time, so nothing needs a lock."""
         self.batch.flush()
