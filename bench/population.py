@@ -69,8 +69,8 @@ def measured(patients: int, trials: int) -> Iterator[str]:
     terminology, random, now = load(), Random(5), time.time_ns() // 1000
     studies: list[Study] = []
     for number in range(trials):
-        study, group = trial(random, number)
-        studies.append(compile_study(study, 1, {f"Group/{group['id']}": (group, 1)}.get, terminology))
+        made, group = trial(random, number)
+        studies.append(compile_study(made, 1, {f"Group/{group['id']}": (group, 1)}.get, terminology))
     criteria = [sum(1 for way in study.alternatives for _ in leaves(way.root)) for study in studies]
     drawn = people(cohort(terminology), Random(7))
     blocks, indexing, checked = [], 0.0, 0
