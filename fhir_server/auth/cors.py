@@ -36,7 +36,8 @@ _ALLOWED = (
 )
 _EXPOSED = (
     b"access-control-expose-headers",
-    b"Content-Location, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate, X-Progress, X-Request-Id",
+    b"Content-Location, ETag, Last-Modified, Location, Preference-Applied, Retry-After, WWW-Authenticate, "
+    b"X-Export-Status, X-Progress, X-Request-Id",
 )
 
 

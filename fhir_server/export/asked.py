@@ -8,13 +8,14 @@ from pathlib import Path
 
 from fhir_server.access import OPERATOR, Caller
 from fhir_server.access.asking import caller_for, requests_of
-from fhir_server.access.subjects import person_types
+from fhir_server.access.subjects import patients_in, patients_of, person_types
 from fhir_server.export.files import notes
 from fhir_server.export.job import Export
 from fhir_server.export.members import belonging_to, kinds_of, with_ids
 from fhir_server.export.past import Past
 from fhir_server.export.rows import Again, Asked, judged, permitted
 from fhir_server.export.wish import Wish
+from fhir_server.fhir import codec
 from fhir_server.interactions.job_run import NOBODY
 from fhir_server.interactions.lookup import parsed
 from fhir_server.search.predicate import EVERYTHING, NOTHING, UPDATED, And, Is, Or, Predicate
@@ -132,6 +133,15 @@ class Scope:
             names = self.caller.partly.names if self.caller.partly is not None else None
             found |= {id: names.name(type, id) if names is not None and id in renamed else id for id in given}
         return found
+
+    def persons(self, row: Stored, told: Stored) -> str:
+        """Whose blocks a resource goes into, by the ids that are told, and after a tab the ids of all whom it names."""
+        definitions = self.server.definitions
+        about = patients_of(definitions, row.type, row.id, self.server.index(codec.decode(row.body)))
+        ids = about if self._all is None else about & self._all
+        if told.id != row.id and self.caller.partly is not None:
+            ids = {self.caller.partly.names.name("Patient", id) for id in ids}
+        return f"{','.join(sorted(ids))}\t{','.join(sorted(about | patients_in(row.body)))}"
 
     def _members(self, type: str) -> tuple[list[Predicate], Predicate]:
         """What makes a resource one of the export, in batches and as one."""

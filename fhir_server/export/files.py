@@ -6,6 +6,7 @@ NAME.patients  the ids of the patients that a file names, one a line, for the au
 NAME.ids       the ids of its resources, by which its download is judged
 NAME.parts     of those given in part: `id` without identity, `contact` without contact details, then the id
 NAME.refs      what it refers to; it goes when the export has ended
+NAME.persons   for each line whose blocks it goes into (blocks.py), and after a tab whom it names; goes likewise
 members        the ids of the patients that an export is about, if not all
 touched        the ids of those whose Consents have changed since the client's last export
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from fhir_server.export.job import EXPORTS, File
 from fhir_server.server import Server
-from fhir_server.store.seam import Stored
+from fhir_server.store.seam import Lines, Stored
 
 NAME = re.compile(r"[0-9]{1,6}\.[A-Za-z]{1,64}\.ndjson", re.ASCII)
 _REFERENCES = re.compile(rb'"reference":"([^"]*)"')
@@ -70,6 +71,7 @@ class Output:
         self._ids: list[str] = []
         self._parts: list[str] = []
         self._refs: set[bytes] = set()
+        self.persons: list[str] = []
 
     @property
     def ids(self) -> list[str]:
@@ -78,34 +80,53 @@ class Output:
 
     def write(self, rows: list[Stored], shown: list[Stored], refs: bool = False) -> None:
         """Add resources, a line each, as they are shown. `refs`: note what they refer to."""
-        chunk = b"\n".join([row.body for row in rows]) + b"\n"
-        self._note(chunk, refs)
-        if self.type == "Patient":
-            self._refs.update(b"Patient/" + row.id.encode() for row in rows)
+        chunk, ids = b"\n".join([row.body for row in rows]), [row.id for row in rows]
+        self._note(chunk, refs, ids)
         if shown is not rows:
-            chunk = b"\n".join([row.body for row in shown]) + b"\n"
+            chunk = b"\n".join([row.body for row in shown])
             for row, told in zip(rows, shown, strict=True):
                 if told.id != row.id:
                     self._parts.append(f"id {row.id}")
                 elif told.body is not row.body:
                     self._parts.append(f"contact {row.id}")
+        self._put(chunk, ids)
+
+    def write_lines(self, lines: Lines, refs: bool = False) -> None:
+        """The same of a page that the store put together."""
+        self._note(lines.text, refs, lines.ids)
+        self._put(lines.text, lines.ids)
+
+    def _put(self, chunk: bytes, ids: list[str]) -> None:
         if _ATTACHED in chunk:  # of an attachment: whoever loads the file knows no base
             chunk = chunk.replace(_ATTACHED, self._attached)
         self._file.write(chunk)
-        self._ids += [row.id for row in rows]
-        self.count += len(rows)
-        self.size += len(chunk)
-
-    def write_line(self, line: bytes, ids: Iterable[str] = ()) -> None:
-        """Add a line that is no stored resource."""
-        self._note(line, False)
-        self._file.write(line + b"\n")
+        self._file.write(b"\n")
         self._ids += ids
+        self.count += len(ids)
+        self.size += len(chunk) + 1
+
+    def write_line(self, line: bytes, counted: bool = True) -> None:
+        """Add a line that is no stored resource, and counts as one, or not."""
+        if counted:
+            self._note(line, False, ())
+        self._file.write(line + b"\n")
+        self.count += counted
+        self.size += len(line) + 1
+
+    def write_again(self, line: bytes, id: str, part: str, patients: Iterable[bytes]) -> None:
+        """Add a line of another file with what was noted of it."""
+        self._file.write(line + b"\n")
+        self._ids.append(id)
+        self._parts += [f"{part} {id}"] if part else []
+        self._refs.update(b"Patient/" + one for one in patients)
         self.count += 1
         self.size += len(line) + 1
 
-    def _note(self, text: bytes, refs: bool) -> None:
-        """Remember whom a text names. Stored bytes are our own encoding, in which references look one way only."""
+    def _note(self, text: bytes, refs: bool, ids: Iterable[str]) -> None:
+        """Remember whom the text of resources names. Stored bytes are our own encoding, in which references look one
+        way only."""
+        if self.type == "Patient":
+            self._refs.update(b"Patient/" + id.encode() for id in ids)
         if self._base in text:
             text = text.replace(self._base, b"")
         self._refs.update((_REFERENCES if refs else _PATIENTS).findall(text))
@@ -121,8 +142,11 @@ class Output:
             ("ids", [id.encode() for id in self._ids]),
             ("parts", [line.encode() for line in self._parts]),
             ("refs", sorted(self._refs)),
+            ("persons", [line.encode() for line in self.persons]),
         ):
-            self.path.with_name(f"{self.path.name}.{ending}").write_bytes(b"".join([line + b"\n" for line in lines]))
+            if lines or ending != "persons":
+                note = self.path.with_name(f"{self.path.name}.{ending}")
+                note.write_bytes(b"".join([line + b"\n" for line in lines]))
         self._part.replace(self.path)
         return File(self.path.name, self.kind, self.type, self.count, self.size)
 
@@ -133,12 +157,23 @@ class Output:
 
 
 def notes(folder: Path, files: Iterable[File], ending: str) -> Iterator[list[str]]:
-    """What was noted of finished files, file by file: `ids`, `parts` or `refs`."""
+    """What was noted of finished files, file by file: `ids`, `parts`, `refs` or `persons`."""
     for file in files:
         yield folder.joinpath(f"{file.name}.{ending}").read_text().splitlines()
 
 
-def forget_notes(folder: Path) -> None:
-    """Remove what is of use only while an export is written."""
-    for path in [*folder.glob("*.refs"), *folder.glob("*.part")]:
+def references_in(line: bytes, base: str) -> list[str]:
+    """What a line refers to, as `Type/id` where that is of this server."""
+    begin = f"{base}/".encode()
+    return [found.decode() for found in _REFERENCES.findall(line.replace(begin, b"") if begin in line else line)]
+
+
+def forget_notes(folder: Path, files: Iterable[File] = ()) -> None:
+    """Remove what is of use only while an export is written: notes, and files that were made into others."""
+    for file in files:
+        for path in [folder / file.name, *folder.glob(f"{file.name}.*")]:
+            path.unlink(missing_ok=True)
+    for path in folder.glob("blocks.*"):  # of who died meanwhile
+        shutil.rmtree(path, ignore_errors=True)
+    for path in [*folder.glob("*.refs"), *folder.glob("*.persons"), *folder.glob("*.part")]:
         path.unlink(missing_ok=True)

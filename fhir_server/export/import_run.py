@@ -18,7 +18,7 @@ from fhir_server.access import OPERATOR, Caller
 from fhir_server.access.asking import caller_for
 from fhir_server.export.bring import Bringing, Import, bring_file, digest_of, note_key, preparing
 from fhir_server.export.import_job import IMPORTS, Brought, Importing, Source
-from fhir_server.export.import_source import fetched, named
+from fhir_server.export.import_source import clear, fetched, named
 from fhir_server.export.job import Issue
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.custom import rewired
@@ -144,6 +144,7 @@ async def _perform(server: Server, lease: Lease, job: Importing, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     async with preparing(server, server.settings.import_processes) as pool:
         for source in job.sources[len(job.brought) :]:
+            clear(folder, source)
             try:
                 done = await _one(server, caller, pool, job, source, folder)
             except (FhirError, OSError) as error:
@@ -154,6 +155,7 @@ async def _perform(server: Server, lease: Lease, job: Importing, folder: Path) -
             job.stored = sum(one.stored for one in job.brought if not one.skipped)
             job.refused = sum(one.refused for one in job.brought)
             await lease.renew()
+            clear(folder)  # only now: whoever goes on would have to fetch it again
 
 
 async def _one(server: Server, caller: Caller, pool: Executor, job: Importing, source: Source, folder: Path) -> Brought:

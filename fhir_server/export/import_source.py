@@ -45,11 +45,24 @@ async def fetched(settings: Settings, source: Source, folder: Path) -> Path:
     parts = urlsplit(source.url)
     if parts.scheme == "file":
         return _local(settings, Path(unquote(parts.path)))
-    place = folder / hashlib.sha256(source.url.encode()).hexdigest()[:24]
-    for ending in (".ndjson", ".ndjson.gz"):
-        if place.with_name(place.name + ending).exists():  # fetched by who died meanwhile
-            return place.with_name(place.name + ending)
-    return await _download(settings, source.url, place)
+    for place in _places(source, folder):
+        if place.exists():  # fetched by who died meanwhile
+            return place
+    return await _download(settings, source.url, *_places(source, folder))
+
+
+def clear(folder: Path, beside: Source | None = None) -> None:
+    """Remove what was fetched, whole or in part, but for what was fetched whole of one source."""
+    kept = _places(beside, folder) if beside is not None else ()
+    for path in folder.glob("*"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _places(source: Source, folder: Path) -> tuple[Path, Path]:
+    """Where a file lies when it is fetched: plain, or in gzip."""
+    name = hashlib.sha256(source.url.encode()).hexdigest()[:24]
+    return folder / f"{name}.ndjson", folder / f"{name}.ndjson.gz"
 
 
 def _local(settings: Settings, path: Path) -> Path:
@@ -65,8 +78,8 @@ def _local(settings: Settings, path: Path) -> Path:
     return real
 
 
-async def _download(settings: Settings, url: str, place: Path) -> Path:
-    part, size, head = place.with_name(f"{place.name}.{secrets.token_hex(4)}.part"), 0, b""
+async def _download(settings: Settings, url: str, plain: Path, packed: Path) -> Path:
+    part, size, head = plain.with_suffix(f".{secrets.token_hex(4)}.part"), 0, b""
     headers = {"accept": "application/fhir+ndjson, application/ndjson;q=0.9, */*;q=0.1"}
     try:
         async with (
@@ -89,8 +102,7 @@ async def _download(settings: Settings, url: str, place: Path) -> Path:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    whole = place.with_name(place.name + (".ndjson.gz" if head == GZIP else ".ndjson"))
-    return part.replace(whole)
+    return part.replace(packed if head == GZIP else plain)
 
 
 def _parts(url: str) -> SplitResult | None:

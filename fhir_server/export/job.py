@@ -10,13 +10,15 @@ from fhir_server.export.wish import Wish
 
 
 class File(msgspec.Struct, frozen=True):
-    """A finished file: `kind` is output, deleted or error; its name is its place in the export's folder."""
+    """A finished file: `kind` is output, deleted, error, or blocks (blocks.py); its name is its place in the export's
+    folder. The last person of one that `continues` goes on in the next."""
 
     name: str
     kind: str
     type: str
     count: int
     size: int  # bytes
+    continues: bool = False
 
 
 class Issue(msgspec.Struct, frozen=True):
@@ -39,6 +41,8 @@ class Export(msgspec.Struct):
     grant: Grant | None = None  # what its caller may do; None: the operator
     passed: tuple[Issue, ...] = ()
     secured: bool = True  # files need an access token
+    ballot: bool = False  # the manifest is that of version 4 (manifest.py)
+    separate: bool = False  # the client wants how it stands in X-Export-Status, not in the status of the answer
     at: int = 0  # the transactionTime; 0 until it is known
     lease: int = 0
     turn: int = 0  # when a process last began to work on it

@@ -22,8 +22,9 @@ MOST_PATIENTS = 10_000  # named in `patient`
 SECOND = 1_000_000
 
 
-async def kick_off(server: Server, caller: Caller, ask: Ask, given: Given) -> Answer:
-    """202 with the address of the export's status. Raises FhirError 400, 403, 404 for a Group, 429."""
+async def kick_off(server: Server, caller: Caller, ask: Ask, given: Given, ballot: bool = False) -> Answer:
+    """202 with the address of the export's status; `ballot`: its manifest is that of version 4. Raises FhirError 400,
+    403, 404 for a Group, 429."""
     require_async(ask, "An export")
     level = {"": "system", "Patient": "patient", "Group": "group"}[ask.type]
     require_backend(caller, "Exports")
@@ -39,19 +40,23 @@ async def kick_off(server: Server, caller: Caller, ask: Ask, given: Given) -> An
     id = secrets.token_hex(16)
     job = Export(
         caller=caller.id,
-        request=_address(server, ask),
+        request=_address(server, ask, "$export-v4" if ballot else "$export"),
         wish=wish,
         kicked=now,
         expires=now + server.settings.job_lifetime * SECOND,
         grant=caller.grant,
         passed=tuple(Told(one.code, one.diagnostics, one.expression, one.severity) for one in passed),
         secured=server.settings.auth != "open",
+        ballot=ballot,
+        separate=ask.separate,
     )
     await EXPORTS.add(server, id, job)
     await schedule(server)
     address = f"{base}/_export/{id}"
     issue = Issue("informational", f"{address} tells how the export stands.", severity="information")
-    return Answer(202, codec.encode(operation_outcome([issue])), headers=(("Content-Location", address),))
+    applied = (("Preference-Applied", "respond-async, separate-export-status"),) if ask.separate else ()
+    headers = (("Content-Location", address), *applied)
+    return Answer(202, codec.encode(operation_outcome([issue])), headers=headers)
 
 
 def require_async(ask: Ask, what: str) -> None:
@@ -135,7 +140,7 @@ async def _require_room(server: Server, caller: Caller) -> None:
         raise refuse(429, "throttled", text, Retry_After=str(WAIT))
 
 
-def _address(server: Server, ask: Ask) -> str:
+def _address(server: Server, ask: Ask, name: str) -> str:
     """The URL of the request as it was sent."""
-    path = "/".join(part for part in (ask.type, ask.id, "$export") if part)
+    path = "/".join(part for part in (ask.type, ask.id, name) if part)
     return f"{server.settings.base}/{path}" + (f"?{ask.sent}" if ask.sent else "")

@@ -5,17 +5,22 @@ the client sees at the end is the same, however often the work was cut short.
 """
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+from msgspec.structs import replace
+
 from fhir_server.access import Caller
 from fhir_server.access.renewal import renew_due
 from fhir_server.export.asked import Scope, write_members
+from fhir_server.export.blocks import Block, Sorted, header
 from fhir_server.export.deleted import bundles_of_deleted
 from fhir_server.export.files import Output, folder_of, forget_notes, notes
 from fhir_server.export.group import members, read_group
 from fhir_server.export.job import Export, File
+from fhir_server.export.members import kinds_of
 from fhir_server.export.provenance import about, latest
 from fhir_server.export.rows import Batch, rows_at, versions_since
 from fhir_server.export.wish import elements_of
@@ -58,7 +63,7 @@ class Writing:
         finally:
             if self.out is not None:
                 self.out.discard()
-        forget_notes(self.folder)
+        forget_notes(self.folder, self._outputs() if job.wish.organized else ())
 
     async def _begin(self) -> None:
         """Fix the point in time, and whom the export is about."""
@@ -85,6 +90,8 @@ class Writing:
         """One type, or the deletions, or what was ignored."""
         if self.kind == "output":
             await self._output(scope)
+        elif self.kind == "blocks":
+            await self._blocks(scope)
         elif self.kind == "deleted":
             async for line, place in bundles_of_deleted(scope):
                 self._file().write_line(line)
@@ -105,16 +112,70 @@ class Writing:
         asked, told = await scope.asked(self.type), _Told(self)
         elements = elements_of(self.job.wish, self.type)
         refs = bool(scope.referenced) and self.job.wish.level != "system"
-        async with aclosing(rows_at(self.server, asked, self.job.at, self.job.place, told, self._room)) as batches:
+
+        def whole() -> bool:
+            plain = self.type != "Provenance" and scope.caller.partly is None
+            return plain and not elements and not self.job.wish.organized
+
+        walk = rows_at(self.server, asked, self.job.at, self.job.place, told, self._room, whole)
+        async with aclosing(walk) as batches:
             async for batch in batches:
-                rows = await self._chosen(scope, batch)
-                if rows:
-                    self._file().write(rows, self._shown(scope.caller, rows, elements), refs)
-                    self.job.written += len(rows)
-                    self.job.here += len(rows)
+                count = await self._take(scope, batch, elements, refs)
+                self.job.written += count
+                self.job.here += count
                 if self._full():
                     await self._close(batch.place)
                 await asyncio.sleep(0)
+
+    async def _blocks(self, scope: Scope) -> None:
+        """The files of one type each, made into files of persons."""
+        kinds, partly = kinds_of(self.server.definitions, "patient"), scope.caller.partly
+        names = partly.names if partly is not None else None
+        root = self.folder / f"blocks.{secrets.token_hex(4)}"
+        sorted = Sorted(self.folder, root, self._outputs(), kinds, self.server.settings.base, names)
+        number, person, line = self.job.place or (0, 0, 0)
+        try:
+            await asyncio.to_thread(sorted.sort)
+            while number < sorted.count:
+                for block in sorted.blocks(number, person):
+                    await self._block(sorted, block, (number, person), line)
+                    person, line = person + 1, 0
+                    await asyncio.sleep(0)
+                number, person = number + 1, 0
+        finally:
+            sorted.remove()
+
+    async def _block(self, sorted: Sorted, block: Block, place: tuple[int, int], first: int) -> None:
+        """A block from its line `first` on: in one file, if it is not larger than a file."""
+        most = self.server.settings.export_file
+        if self.out is not None and (
+            self.out.count + len(block.places) > most or self.out.size + block.size > MOST_BYTES
+        ):
+            await self._close((*place, 0))
+        for number in range(first, len(block.places)):
+            if self._full():
+                await self._close((*place, number), continues=True)
+            if self.out is None or number == first:
+                self._file().write_line(header(block.person), counted=False)
+            line = sorted.read(block.places[number])
+            self._file().write_again(line.body, line.key, line.part, line.patients.encode().split(b","))
+
+    def _outputs(self) -> list[File]:
+        return [file for file in self.job.files if file.kind == "output"]
+
+    async def _take(self, scope: Scope, batch: Batch, elements: Sequence[str], refs: bool) -> int:
+        """Write a batch; returns how many resources."""
+        if batch.lines is not None:
+            if batch.lines.ids:
+                self._file().write_lines(batch.lines, refs)
+            return len(batch.lines.ids)
+        rows = await self._chosen(scope, batch)
+        if rows:
+            shown = self._shown(scope.caller, rows, elements)
+            self._file().write(rows, shown, refs)
+            if self.job.wish.organized:
+                self._file().persons += [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
+        return len(rows)
 
     def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
         """The rows as the caller may have them, and wants them."""
@@ -153,13 +214,13 @@ class Writing:
             self.out = Output(self.folder, name, self.kind, self.type, self.server.settings.base)
         return self.out
 
-    async def _close(self, place: Any) -> None:
+    async def _close(self, place: Any, continues: bool = False) -> None:
         """The file is whole: note it, and where to go on."""
         assert self.out is not None
         await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
         file: File = await asyncio.to_thread(self.out.finish)
         self.out = None
-        self.job.files = [*self.job.files, file]
+        self.job.files = [*self.job.files, replace(file, continues=continues)]
         self.job.place = place
         await self.lease.renew()
         await self.give_way()
@@ -191,6 +252,8 @@ def parts_of(job: Export) -> list[tuple[str, str]]:
     parts = [("output", type) for type in job.wish.types]
     if job.wish.since is not None:
         parts.append(("deleted", "Bundle"))
-    if job.passed:
-        parts.append(("error", "OperationOutcome"))
+    if job.passed:  # it is on all pages of a manifest that comes in pages: then it is first
+        parts.insert(0 if job.wish.partial else len(parts), ("error", "OperationOutcome"))
+    if job.wish.organized:
+        parts.append(("blocks", "Patient"))
     return parts

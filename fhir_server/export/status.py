@@ -1,16 +1,16 @@
-"""How an export stands, its manifest, and its end. https://hl7.org/fhir/uv/bulkdata/STU2/export.html#bulk-data-status-request"""
+"""How an export stands, and its end. https://hl7.org/fhir/uv/bulkdata/STU3/export.html#bulk-data-status-request"""
 
 from email.utils import formatdate
+from http import HTTPStatus
 from time import monotonic
-from typing import Any
 
 from fhir_server.access import Caller
 from fhir_server.export.files import remove
-from fhir_server.export.job import EXPORTS, Export, File
+from fhir_server.export.job import EXPORTS, Export
+from fhir_server.export.manifest import NDJSON, manifest
 from fhir_server.export.perform import parts_of
 from fhir_server.export.run import cancel
 from fhir_server.fhir import codec
-from fhir_server.fhir.dates import instant
 from fhir_server.fhir.outcome import FhirError, Issue, operation_outcome, refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.server import Server
@@ -18,27 +18,49 @@ from fhir_server.server import Server
 AGAIN = 2  # seconds after which a client should ask again
 WINDOW, POLLS = 10.0, 30  # seconds, and polls of one export in them beyond which the answer is 429
 SECOND = 1_000_000
-NDJSON = "application/fhir+ndjson"
+JSON = "application/json"
+
+__all__ = ["NDJSON"]
 
 
 async def export_status(server: Server, caller: Caller, ask: Ask) -> Answer:
-    """202 with X-Progress while it lasts, then the manifest, or the refusal that ended it.
+    """202 with X-Progress while it lasts, then the manifest, or the refusal that ended it; of a manifest in pages one.
 
-    Raises FhirError 404 for an export that there is not, that has expired, or of another client; 429 for impatience.
+    Raises FhirError 404 for an export or a page that there is not, that has expired, or of another client; 429 for
+    impatience.
     """
-    job = await require_export(server, caller, ask.id)
-    polls = polls_of(server, ask.id)
+    job, number = await require_export(server, caller, ask.id), _page(ask)
+    found = _stands(server, ask.id, job, number)
+    if not job.separate:
+        return found
+    told = f"{found.status} {HTTPStatus(found.status).phrase}"
+    return found._replace(status=200, headers=(*found.headers, ("X-Export-Status", told)))
+
+
+def _stands(server: Server, id: str, job: Export, number: int) -> Answer:
+    polls = polls_of(server, id) if number == 1 else 0
     if not job.ended or (polls == 1 and job.kicked > server.clock() - 5 * SECOND):
         require_patience(polls)
         # Clients expect to wait: whatever is done at once is told with the second answer.
-        return Answer(202, headers=(("X-Progress", progress(server, job)), ("Retry-After", str(AGAIN))))
+        headers = (("X-Progress", progress(server, job)), ("Retry-After", str(AGAIN)))
+        page = manifest(server, id, job, number) if job.wish.partial and job.failed is None else None
+        return Answer(202, codec.encode(page) if page else b"", headers=headers, type=JSON if page else "")
     if job.failed is not None:
         issue = Issue(job.failed.code, job.failed.text, job.failed.at)
         return Answer(job.status, codec.encode(operation_outcome([issue])))
+    page = manifest(server, id, job, number)
+    if page is None:
+        raise refuse(404, "not-found", f"The manifest of this export has no page {number}.")
     until = formatdate(job.expires // SECOND, usegmt=True)
-    return Answer(
-        200, codec.encode(manifest(server, ask.id, job)), headers=(("Expires", until),), type="application/json"
-    )
+    return Answer(200, codec.encode(page), headers=(("Expires", until),), type=JSON)
+
+
+def _page(ask: Ask) -> int:
+    """Which page of the manifest is asked for. Raises FhirError 404 for what is no number."""
+    text = dict(ask.query).get("page", "1")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise refuse(404, "not-found", f"The manifest has no page {text[:20]!r}.")
+    return int(text)
 
 
 def require_patience(polls: int) -> None:
@@ -88,24 +110,3 @@ def progress(server: Server, job: Export) -> str:
     done = min(99, 100 * (passed + job.here) // max(sum(job.totals.values()), 1))
     rate = job.written * SECOND // max(server.clock() - job.began, SECOND)
     return f"{done} % ({type if kind == 'output' else kind}, {job.written} resources, {rate}/s)"
-
-
-def manifest(server: Server, id: str, job: Export) -> dict[str, Any]:
-    """The answer when all is there; nothing in it depends on how often the work was interrupted."""
-
-    def listed(kind: str) -> list[dict[str, Any]]:
-        return [_item(server, id, file) for file in job.files if file.kind == kind]
-
-    found: dict[str, Any] = {
-        "transactionTime": instant(job.at),
-        "request": job.request,
-        "requiresAccessToken": job.secured,
-        "output": listed("output"),
-    }
-    if job.wish.since is not None:
-        found["deleted"] = listed("deleted")
-    return {**found, "error": listed("error")}
-
-
-def _item(server: Server, id: str, file: File) -> dict[str, Any]:
-    return {"type": file.type, "url": f"{server.settings.base}/_export/{id}/{file.name}", "count": file.count}

@@ -1,4 +1,4 @@
-"""What an export is asked for: the parameters of a kick-off, read. https://hl7.org/fhir/uv/bulkdata/STU2/export.html#query-parameters
+"""What an export is asked for: the parameters of a kick-off, read. https://hl7.org/fhir/uv/bulkdata/STU3/export.html#query-parameters
 
 A wish says nothing of the caller's rights: they are asked again wherever resources are read.
 """
@@ -50,6 +50,8 @@ class Wish(msgspec.Struct, frozen=True):
     filters: tuple[Filter, ...] = ()
     patients: tuple[str, ...] = ()
     associated: tuple[str, ...] = ()
+    organized: bool = False  # person after person, not type after type
+    partial: bool = False  # manifests may come in pieces, the first before all is done
 
 
 class Reading:
@@ -105,21 +107,23 @@ def read_wish(
         tuple(one for one in filters if one.type in types),
         tuple(found.get("patient", ())),
         tuple(found.get("includeAssociatedData", ())),
+        found.get("organizeOutputBy", False),
+        found.get("allowPartialManifests", False),
     )
     return wish, reading.passed
 
 
 def _types(reading: Reading) -> tuple[tuple[str, ...], bool]:
     """The types that the export is about, in the order in which they are written."""
-    kinds = kinds_of(reading.definitions, reading.level)
+    organized = reading.found.get("organizeOutputBy", False)
+    kinds = kinds_of(reading.definitions, "patient" if organized else reading.level)
     asked = reading.found.get("_type")
     if asked is None:
         return (*kinds.first, *kinds.referenced, *kinds.last), False
     for type in asked:
         if type not in (*kinds.first, *kinds.referenced, *kinds.last):
-            reading.unsupported(
-                f"{type} belongs to no patient, so that this export has none: use [base]/$export.", "_type"
-            )
+            how = "leave out organizeOutputBy" if organized and reading.level == "system" else "use [base]/$export"
+            reading.unsupported(f"{type} belongs to no patient, so that this export has none: {how}.", "_type")
     if reading.found.get("includeAssociatedData"):
         asked = {**asked, "Provenance": None}
     first = tuple(type for type in kinds.first if type in asked)
@@ -244,13 +248,16 @@ def _patient(reading: Reading, value: Any) -> None:
 
 def _organize(reading: Reading, value: Any) -> None:
     text = _text("organizeOutputBy", value)
-    reading.unsupported(f"organizeOutputBy={text[:60]}: files hold one resource type each.", "organizeOutputBy")
+    if text == "Patient":
+        reading.found["organizeOutputBy"] = True
+    else:
+        reading.unsupported(f"organizeOutputBy={text[:60]}: files are organized by Patient only.", "organizeOutputBy")
 
 
 def _partial(reading: Reading, value: Any) -> None:
-    """A client that takes partial manifests takes whole ones, and that is what there is."""
     if value not in (True, False, "true", "false"):
         raise refuse(400, "value", "allowPartialManifests must be true or false.", "allowPartialManifests")
+    reading.found["allowPartialManifests"] = value in (True, "true")
 
 
 PARAMETERS: Mapping[str, Callable[[Reading, Any], None]] = {

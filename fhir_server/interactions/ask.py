@@ -30,6 +30,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     if_modified_since: str | None = None
     lenient: bool = False  # Prefer: handling=lenient
     later: bool = False  # Prefer: respond-async
+    separate: bool = False  # Prefer: separate-export-status
     accept: str | None = None
     sent: str = ""  # the query as it was sent, undecoded
     full: bool = False  # Prefer: return=representation, said outright (bundle responses then carry the resources)

@@ -28,7 +28,7 @@ from fhir_server.operations.everything import TAKES as EVERYTHING
 from fhir_server.operations.everything import everything
 from fhir_server.operations.expand import TAKES as EXPAND
 from fhir_server.operations.expand import expand_
-from fhir_server.operations.export import export
+from fhir_server.operations.export import export, export_v4
 from fhir_server.operations.expunge import TAKES as EXPUNGE
 from fhir_server.operations.expunge import expunge
 from fhir_server.operations.genomics.table import FINDING
@@ -134,6 +134,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("export", ("system",), (), export, None, "", BULK + "export"),
     Operation("export", ("type",), ("Patient",), export, None, "", BULK + "patient-export", alias="patient-export"),
     Operation("export", ("instance",), ("Group",), export, None, "", BULK + "group-export", alias="group-export"),
+    Operation("export-v4", ("system",), (), export_v4, None, "", BULK + "export|4.0.0-ballot"),
+    Operation("export-v4", ("type",), ("Patient",), export_v4, None, "", BULK + "patient-export|4.0.0-ballot"),
+    Operation("export-v4", ("instance",), ("Group",), export_v4, None, "", BULK + "group-export|4.0.0-ballot"),
     Operation(
         "viewdefinition-run",
         ("system", "view"),

@@ -132,7 +132,8 @@ class FhirEndpoint:
                 ask["sent"] = scope["query_string"].decode("latin-1")
             prefer = preference(headers[b"prefer"]) if b"prefer" in headers else _NO_PREFERENCE
             if prefer is not _NO_PREFERENCE:
-                ask.update(lenient=prefer.lenient, later=prefer.later, full=prefer.returns == "representation")
+                ask.update(lenient=prefer.lenient, later=prefer.later, separate=prefer.separate)
+                ask["full"] = prefer.returns == "representation"
             scope["ask"] = asked = Ask(**conditions(headers, query), **given, **ask)
             scope["answer"] = answer = await row.perform(server, caller, asked)
         if answer.type:

@@ -61,6 +61,7 @@ class Preference(NamedTuple):
     returns: str = ""
     lenient: bool = False
     later: bool = False  # respond-async
+    separate: bool = False  # separate-export-status
 
 
 @lru_cache(maxsize=256)
@@ -164,4 +165,5 @@ def preference(prefer: bytes) -> Preference:
         said[name.strip().lower()] = value.strip().strip('"')
     returns = {text.lower(): text for text in ("minimal", "representation", "OperationOutcome")}
     lenient = said.get("handling", "").lower() == "lenient"
-    return Preference(returns.get(said.get("return", "").lower(), ""), lenient, "respond-async" in said)
+    shown = returns.get(said.get("return", "").lower(), "")
+    return Preference(shown, lenient, "respond-async" in said, "separate-export-status" in said)

@@ -1,6 +1,6 @@
-"""What Bulk Data 2.0 and 3.0 and their suites ask of a server: the list B-1 to B-32."""
+"""What Bulk Data 2.0, 3.0 and the ballot of 4.0 and their suites ask of a server: the list B-1 to B-32."""
 
-from tests.conformance.row import Row, no, partly, yes
+from tests.conformance.row import Row, yes
 
 KICK = "export/kick_off_test.py::"
 RIGHTS = "export/rights_test.py::"
@@ -10,6 +10,8 @@ RESUME = "export/resume_test.py::"
 CHAIN = "export/consent_chain_test.py::"
 COHORT = "export/cohort_test.py::"
 BRING = "export/bring_test.py::"
+BLOCKS = "export/blocks_test.py::"
+MANIFEST = "export/manifest_test.py::"
 REFUSED = "test_what_is_refused"
 TAKEN = "test_parameters_that_are_taken"
 
@@ -31,8 +33,18 @@ BULK: dict[str, tuple[Row, ...]] = {
         yes("B-8 `_typeFilter`", KICK + "test_filters_of_one_type_add_up", KICK + REFUSED),
         yes("B-9 `includeAssociatedData`, Provenance", KICK + "test_what_is_about_the_exported"),
         yes("B-10 `patient`", KICK + "test_some_patients_only", KICK + "test_patients_that_are_refused"),
-        no("B-11 `organizeOutputBy`", KICK + REFUSED, note="files hold one type each; lenient clients are told"),
-        partly("B-12 `allowPartialManifests`", KICK + TAKEN, note="taken; manifests are always whole"),
+        yes(
+            "B-11 `organizeOutputBy`",
+            BLOCKS + "test_a_block_is_a_person_whole",
+            BLOCKS + "test_a_block_that_does_not_fit_goes_on_in_the_next_file",
+            BLOCKS + "test_blocks_obey_scopes_and_consent",
+            note="by Patient",
+        ),
+        yes(
+            "B-12 `allowPartialManifests`",
+            MANIFEST + "test_files_are_given_while_others_are_written",
+            MANIFEST + "test_pages_hold_everything_once",
+        ),
         yes("B-13 unknown parameters", KICK + REFUSED, KICK + "test_a_lenient_client_is_told_what_was_ignored"),
         yes(
             "B-14 429 for too many exports; a Group that is hidden or absent is 404",
@@ -44,7 +56,12 @@ BULK: dict[str, tuple[Row, ...]] = {
             RIGHTS + "test_attachments_have_addresses_that_the_same_token_reads",
             note="Binary itself is exported at the system's level",
         ),
-        no("B-16 the shape of version 4", note="a ballot so far"),
+        yes(
+            "B-16 `separate-export-status`; the manifest of version 4 at `$export-v4`",
+            MANIFEST + "test_how_it_stands_told_apart",
+            MANIFEST + "test_the_manifest_of_version_4",
+            note="a ballot so far",
+        ),
     ),
     "Status": (
         yes("B-17 `X-Progress`, `Retry-After`", KICK + "test_the_answers_of_a_kick_off_and_a_status"),
@@ -110,6 +127,7 @@ BULK: dict[str, tuple[Row, ...]] = {
             "`$import` of SMART's manifest",
             BRING + "test_files_come_from_where_the_operator_says",
             BRING + "test_nothing_is_read_from_elsewhere",
+            BRING + "test_one_fetched_file_is_on_the_disk_at_a_time",
             BRING + "test_it_takes_the_right_to_write_what_is_brought",
             BRING + "test_kill_9_at_any_time_loses_and_doubles_nothing",
         ),

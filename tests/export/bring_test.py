@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import httpx2
 import pytest
 
+from fhir_server.export import import_source
 from fhir_server.settings import Settings
 from tests.auth.door import BASE as SMART
 from tests.client import BASE, refusal
@@ -32,9 +33,13 @@ class Source(BaseHTTPRequestHandler):
 
     files: ClassVar[dict[str, tuple[int, bytes, dict[str, str]]]] = {}
     asked: ClassVar[list[str]] = []
+    watched: ClassVar[Path | None] = None  # a folder
+    held: ClassVar[list[set[str]]] = []  # the files in it when each was asked for
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        if self.watched is not None:
+            self.held.append({path.name for path in self.watched.rglob("*") if path.is_file()})
         status, body, headers = self.files.get(self.path.partition("?")[0], (404, b"", {}))
         self.send_response(status)
         for name, value in headers.items():
@@ -51,7 +56,7 @@ class Source(BaseHTTPRequestHandler):
 def hospital() -> Iterator[str]:
     """The address of a file server on this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Source)
-    Source.files, Source.asked = {}, []
+    Source.files, Source.asked, Source.watched, Source.held = {}, [], None, []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
@@ -319,6 +324,32 @@ def test_an_import_is_its_clients_own(registry: Registry, tmp_path: Path) -> Non
     # What one client was refused or permitted says nothing of another.
     report = brought(registry, manifest(("Patient", f"file://{tmp_path}/in.ndjson")), SMART, **other)
     assert [item["count"] for item in report["output"]] == [50]
+
+
+def test_one_fetched_file_is_on_the_disk_at_a_time(client: Researcher, hospital: str, tmp_path: Path) -> None:
+    """Each goes when it is imported, or cannot be, before the next is fetched."""
+    Source.files = {f"/out/{n}": (200, ndjson(patient(f"p{n}"), "{"), {}) for n in range(4)}
+    Source.files["/out/1"] = (200, gzip.compress(ndjson(patient("p1"), "{")), {})
+    Source.files["/out/2"] = (200, gzip.compress(ndjson(patient("p2")))[:-9], {})  # cut off
+    Source.watched = tmp_path / "exports"
+    report = brought(client, manifest(*(("Patient", f"{hospital}/out/{n}") for n in range(5))))
+    assert [item["count"] for item in report["output"]] == [1, 1, 0, 1, 0]
+    assert Source.asked == [f"/out/{n}" for n in range(5)]
+    assert Source.held == [set()] * 5
+
+
+def test_what_who_died_had_fetched_is_used_or_removed(hospital: str, tmp_path: Path) -> None:
+    Source.files = {"/out/a": (200, ndjson(patient("a")), {}), "/out/b": (200, gzip.compress(ndjson(patient("b"))), {})}
+    given = settings("sqlite:///unused", tmp_path, import_sources=f"{hospital}/out/")
+    a, b = (import_source.Source("Patient", f"{hospital}/out/{name}") for name in "ab")
+    paths = [asyncio.run(import_source.fetched(given, one, tmp_path)) for one in (a, b)]
+    (tmp_path / "x.part").write_bytes(b"half")
+    import_source.clear(tmp_path, b)
+    assert list(tmp_path.iterdir()) == [paths[1]]
+    assert asyncio.run(import_source.fetched(given, b, tmp_path)) == paths[1]
+    assert Source.asked == ["/out/a", "/out/b"]
+    import_source.clear(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_that_is_cancelled_stops(client: Researcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

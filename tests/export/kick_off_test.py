@@ -126,7 +126,7 @@ def test_parameters_that_are_taken(filled: Researcher) -> None:
         ("$export?_type=Patient&_typeFilter=Group%3Fcode%3Dx", 400, "_typeFilter"),
         ("$export?includeAssociatedData=Everything", 400, "includeAssociatedData"),
         ("$export?patient=p1", 400, ""),
-        ("$export?organizeOutputBy=Patient", 400, "organizeOutputBy"),
+        ("$export?organizeOutputBy=Practitioner", 400, "organizeOutputBy"),
         ("$export?nonsense=1", 400, "nonsense"),
         ("$export?allowPartialManifests=perhaps", 400, "allowPartialManifests"),
         ("Patient/$export?patient=Patient/p1", 400, ""),
@@ -219,7 +219,7 @@ def test_elements_and_the_tag(filled: Researcher) -> None:
 
 def test_a_lenient_client_is_told_what_was_ignored(filled: Researcher) -> None:
     lenient = {"prefer": "respond-async, handling=lenient"}
-    path = "$export?_type=Patient&nonsense=1&_typeFilter=Patient%3Fstatus%3Dactive&organizeOutputBy=Patient"
+    path = "$export?_type=Patient&nonsense=1&_typeFilter=Patient%3Fstatus%3Dactive&organizeOutputBy=Encounter"
     manifest = filled.manifest(path, headers=lenient)
     assert len(filled.lines(manifest)) == 3
     told = filled.lines(manifest, "error")
