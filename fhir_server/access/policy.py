@@ -17,7 +17,7 @@ from fhir_server.access.facts import Facts, data_class
 from fhir_server.access.gate import ASKED, Hold, begins, holds, leads, named, touches, with_candidates
 from fhir_server.access.judging import GENOMIC, POLICY, Consents, Policy, held_by, judged_among, read_policy, said_by
 from fhir_server.access.provisions import voters
-from fhir_server.access.rules import OPEN, UNKNOWN
+from fhir_server.access.rules import OPEN, UNKNOWN, Rule
 from fhir_server.access.statements import FOREVER, next_edge, person_of
 from fhir_server.access.subjects import UNRULED, all_about, patients_in, patients_of, person_types
 from fhir_server.fhir import codec
@@ -52,8 +52,9 @@ class Ruled:
         self._glimpsed: dict[str, bytes | None] = {}  # the same, where nothing depends on it that matters to others
         self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
         self._listed: set[str] = set()  # ids of Observations that a genomic report lists, or did
-        self.read, self.search, self.rule = tx.read, tx.search, tx.rule
-        self.share, self.own, self.expect, self.began = tx.share, tx.own, tx.expect, tx.began
+        self._numbers: dict[tuple[Rule, bool], int] = {}  # of rules that were stored, or found stored
+        self.read, self.read_all, self.search, self.rule = tx.read, tx.read_all, tx.search, tx.rule
+        self.share, self.own, self.began = tx.share, tx.own, tx.began
         self.get_state, self.put_state = tx.get_state, tx.put_state
 
     async def write(self, change: Change) -> Stored:
@@ -155,9 +156,11 @@ class Ruled:
         return begins(change) or leads(change, held_by([await self.policy(id) for id in patients]))
 
     async def _rerule(self, ids: list[str]) -> None:
-        types = person_types(self._consents.definitions)
-        where = all_about(self._consents.definitions, types, ids)
+        patients = [row for row in await self._tx.read_all([("Patient", id) for id in ids]) if not row.deleted]
         mine = set(ids)
+        await self._tx.rule([await self.anew(row, mine) for row in patients])
+        types = tuple(type for type in person_types(self._consents.definitions) if type != "Patient")
+        where = all_about(self._consents.definitions, types, ids)  # by reference, all of them: one index will do
         query: Query | None = Query((), where, count=CHUNK)  # of the types that there are: the fewer the sooner
         while query is not None:
             page = await self._tx.search(query)
@@ -187,7 +190,11 @@ class Ruled:
         rule, until, held = await judged_among(
             self._tx, self._consents, type, id, policies, lambda: codec.decode(body), self._now
         )
-        return (rule if isinstance(rule, int) else await self._consents.rules.add(self._tx, rule, held)), until
+        if isinstance(rule, int):
+            return rule, until
+        if (rule, held) not in self._numbers:
+            self._numbers[rule, held] = await self._consents.rules.add(self._tx, rule, held)
+        return self._numbers[rule, held], until
 
     async def _unruled(self, type: str, id: str, entries: Iterable[Entry], body: bytes) -> int:
         """The number that a resource has about which no consent decides. The log of who looked at what is held from

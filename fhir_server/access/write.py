@@ -90,8 +90,8 @@ class _Watched:
     def __init__(self, tx: Tx, caller: Caller) -> None:
         self._tx, self._caller = tx, caller
         self._written: dict[tuple[str, str], list[str]] = {}  # (type, letter) -> ids
-        self.read, self.search, self.rule = tx.read, tx.search, tx.rule
-        self.share, self.own, self.expect = tx.share, tx.own, tx.expect
+        self.read, self.read_all, self.search, self.rule = tx.read, tx.read_all, tx.search, tx.rule
+        self.share, self.own = tx.share, tx.own
         self.get_state, self.put_state = tx.get_state, tx.put_state
         self.began = tx.began
 

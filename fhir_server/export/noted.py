@@ -85,7 +85,7 @@ class Writing:
 
         async def work(tx: Tx) -> tuple[Note, list[Refused]]:
             refused = [row for row in rows if isinstance(row, Refused)]
-            await tx.expect([(row.made.type, row.id) for row in rows if isinstance(row, Ready)])
+            await tx.read_all([(row.made.type, row.id) for row in rows if isinstance(row, Ready)])
             for row in rows:
                 if isinstance(row, Ready):
                     try:

@@ -118,11 +118,10 @@ def is_tumour(terminology: Terminology, concepts: tuple[Concept, ...]) -> bool:
 def _age(test: OfAge, facts: Facts, today: date) -> Finding:
     if not facts.births:
         return Finding("unknown", f"{test.text} required; no birth date on file", (), "Record the birth date")
-    try:
-        born = [date.fromordinal(_EPOCH + us // DAY) for birth in facts.births for us in _days(birth)]
-    except ValueError:
+    ages = ages_of(facts.births, today, test.unit)
+    if ages is None:
         return Finding("unknown", f"{test.text} required; the birth date cannot be read", (), "Correct the birth date")
-    have = Span(Decimal(_elapsed(max(born), today, test.unit)), Decimal(_elapsed(min(born), today, test.unit)))
+    have = Span(Decimal(ages[0]), Decimal(ages[1]))
     text, evidence = f"Born {' or '.join(facts.births)}; {test.text} required", facts.patients
     match compare(have, test.span):
         case "inside":
@@ -131,6 +130,17 @@ def _age(test: OfAge, facts: Facts, today: date) -> Finding:
             return Finding("not-met", text, evidence)
     action = "Record the full birth date" if len(facts.births) == 1 else "Settle which birth date is right"
     return Finding("unknown", text, evidence, action)
+
+
+@lru_cache(maxsize=65_536)
+def ages_of(births: tuple[str, ...], today: date, unit: str) -> tuple[int, int] | None:
+    """The least and the greatest age in completed units that birth dates as written allow; None if one cannot be
+    read."""
+    try:
+        born = [date.fromordinal(_EPOCH + us // DAY) for birth in births for us in _days(birth)]
+    except ValueError:
+        return None
+    return _elapsed(max(born), today, unit), _elapsed(min(born), today, unit)
 
 
 def _days(birth: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from fhir_server.fhir.outcome import FhirError, Issue
 from fhir_server.fhir.references import parse
 from fhir_server.matching.affected import RELEVANT, enrolling
 from fhir_server.matching.criteria import compile_study, group_references
+from fhir_server.matching.studies import DESCRIBING, mark
 from fhir_server.store.seam import Change, Tx
 from fhir_server.terminology.codes import Terminology
 
@@ -28,8 +29,9 @@ class StudyGuard:
 
     async def check(self, tx: Tx, changes: Sequence[Change]) -> None:
         """Raise FhirError 422 if an enrolled Group would be left with criteria that cannot be judged."""
-        latest = {(one.type, one.id): one for one in changes if one.type in ("Group", "ResearchStudy")}
+        latest = {(one.type, one.id): one for one in changes if one.type in DESCRIBING}
         if latest:
+            await mark(tx)
             await _check(tx, latest.values(), self.terminology, self.base)
 
     def committed(self, changes: Sequence[Change]) -> None:

@@ -5,9 +5,10 @@ date. population.py judges each distinct projection once, however many patients 
 """
 
 from collections.abc import Hashable
+from datetime import date
 
 from fhir_server.fhir import codec
-from fhir_server.matching.answers import newest
+from fhir_server.matching.answers import ages_of, newest
 from fhir_server.matching.criteria import Leaf
 from fhir_server.matching.facts import SPREAD, Facts, Source
 from fhir_server.matching.kinds import (
@@ -38,11 +39,13 @@ def place(leaf: Leaf) -> Hashable:
             return "therapy", test.washout is not None
         case HasMetastasis():
             return "spread", test.brain
+        case OfAge():
+            return "age", test.unit
     return type(test).__name__, dated
 
 
-def projection(leaf: Leaf, facts: Facts) -> Hashable:
-    """The part of the facts that the outcome of a criterion depends on."""
+def projection(leaf: Leaf, facts: Facts, today: date) -> Hashable:
+    """The part of the facts that the outcome of a criterion depends on, on one day."""
     test, dated = leaf.test, leaf.max_age is not None
     match test:
         case HasDiagnosis():
@@ -63,7 +66,7 @@ def projection(leaf: Leaf, facts: Facts) -> Hashable:
         case OfStage():
             return tuple((one.stage, _of(one.source, dated)) for one in (facts.stages if dated else facts.stages[-1:]))
         case OfAge():
-            return facts.births
+            return facts.births and ages_of(facts.births, today, test.unit)
         case OfSex():
             return facts.sex
         case InPlace():

@@ -1,13 +1,12 @@
 """Write the candidates of judged people, many in one transaction, each under the consent they were judged by."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fhir_server.access import OPERATOR, transact
 from fhir_server.access.policy import policy_in
 from fhir_server.interactions.draft import Draft, change, draft
-from fhir_server.matching.candidates import Wanted, Write, writes
+from fhir_server.matching.candidates import Write, writes
 from fhir_server.matching.explain import DEVICE, DEVICE_ID
 from fhir_server.matching.judge import Case
 from fhir_server.matching.records import Held
@@ -28,34 +27,29 @@ class Settled(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """The writes of one case, made ready."""
+    """The writes of one case, made ready: those of each pair together."""
 
     case: Case
-    drafts: tuple[tuple[Draft, Write], ...]
-    written: int
-    removed: int
+    pairs: tuple[tuple[tuple[Draft, Write], ...], ...]
+
+    @property
+    def size(self) -> int:
+        """How many resources it writes."""
+        return sum(map(len, self.pairs))
 
 
 async def settle(server: Server, cases: Iterable[Case]) -> list[Settled]:
     """Make the store hold what the cases want; each whole or not at all."""
-    cases = list(cases)
-    removed = await _removed(server, cases)
-    plans = [_plan(server, case, removed) for case in cases]
-    if any(plan.drafts for plan in plans):
+    plans = [_plan(server, case) for case in cases]
+    if any(plan.pairs for plan in plans):
         await _require_device(server)
-    settled: list[Settled] = []
-    for some in _portions(plans):
-        done = await _written(server, some)
-        settled += [
-            Settled(plan.case, plan.written if ok else None, plan.removed) for plan, ok in zip(some, done, strict=True)
-        ]
-    return settled
+    return [one for some in _portions(plans) for one in await _written(server, some)]
 
 
 def _portions(plans: Iterable[_Plan]) -> Iterable[list[_Plan]]:
     portion: list[_Plan] = []
     for plan in plans:
-        if portion and sum(len(one.drafts) for one in portion) + len(plan.drafts) > MOST:
+        if portion and sum(one.size for one in portion) + plan.size > MOST:
             yield portion
             portion = []
         portion.append(plan)
@@ -63,71 +57,61 @@ def _portions(plans: Iterable[_Plan]) -> Iterable[list[_Plan]]:
         yield portion
 
 
-async def _removed(server: Server, cases: Iterable[Case]) -> set[tuple[str, str]]:
-    """What the matcher wrote before, by type and id, and a person has deleted."""
-    asked = []
-    for case in cases:
-        for wanted in case.wanted:
-            before = case.held.get(wanted.id, Held())
-            if before.subject is None:
-                asked.append(("ResearchSubject", wanted.id))
-            elif wanted.task is not None and before.task is None:
-                asked.append(("Task", wanted.id))
-    rows = await asyncio.gather(*(server.store.read(type, id, EVERYTHING) for type, id in asked))
-    return {(row.type, row.id) for row in rows if row is not None and row.deleted}
+def _plan(server: Server, case: Case) -> _Plan:
+    found = (writes(wanted, case.held.get(wanted.id, Held()), case.now) for wanted in case.wanted)
+    return _Plan(
+        case,
+        tuple(tuple((draft(server, one.resource, one.resource["id"]), one) for one in some) for some in found if some),
+    )
 
 
-def _plan(server: Server, case: Case, removed: set[tuple[str, str]]) -> _Plan:
-    made: list[Write] = []
-    written = gone = 0
-    for wanted in case.wanted:
-        if ("ResearchSubject", wanted.id) in removed:
-            gone += 1
-            continue
-        mine = _of(wanted, case, removed)
-        written += bool(mine)
-        made += mine
-    drafts = tuple((draft(server, write.resource, write.resource["id"]), write) for write in made)
-    return _Plan(case, drafts, written, gone)
-
-
-def _of(wanted: Wanted, case: Case, removed: set[tuple[str, str]]) -> list[Write]:
-    found = writes(wanted, case.held.get(wanted.id, Held()), case.now)
-    return [one for one in found if ("Task", wanted.id) not in removed or one.resource["resourceType"] != "Task"]
-
-
-async def _written(server: Server, plans: Sequence[_Plan]) -> list[bool]:
-    """Whether each plan was carried out. One by one after another writer has come between: who was it is not known."""
-    if not any(plan.drafts for plan in plans):
-        return [True] * len(plans)
+async def _written(server: Server, plans: Sequence[_Plan]) -> list[Settled]:
+    """Carry out the plans. One by one after another writer has come between: who was it is not known."""
+    if not any(plan.pairs for plan in plans):
+        return [Settled(plan.case, 0, 0) for plan in plans]
     try:
         return await transact(server, OPERATOR, lambda tx: _write(tx, plans))
     except Conflict:
-        return [False] if len(plans) == 1 else [(await _written(server, [plan]))[0] for plan in plans]
+        if len(plans) > 1:
+            return [one for plan in plans for one in await _written(server, [plan])]
+        return [Settled(plan.case, None, 0) for plan in plans]
 
 
-async def _write(tx: Tx, plans: Sequence[_Plan]) -> list[bool]:
-    """A new pair is believed to be new: if it is not, `Tx.write` raises Conflict."""
-    done = []
-    for plan in plans:
-        if plan.drafts and await policy_in(tx, plan.case.patient) != plan.case.policy:
-            done.append(False)
+async def _write(tx: Tx, plans: Sequence[_Plan]) -> list[Settled]:
+    keys = [(made.type, write.resource["id"]) for plan in plans for pair in plan.pairs for made, write in pair]
+    stored = {(row.type, row.id): row for row in await tx.read_all(keys)}
+    return [await _carry_out(tx, plan, stored) for plan in plans]
+
+
+async def _carry_out(tx: Tx, plan: _Plan, stored: Mapping[tuple[str, str], Stored]) -> Settled:
+    """What a person has deleted stays deleted: all of a pair with its ResearchSubject, else only the Task."""
+    if plan.pairs and await policy_in(tx, plan.case.patient) != plan.case.policy:
+        return Settled(plan.case, None, 0)
+    written = removed = 0
+    for pair in plan.pairs:
+        gone = {made.type for made, write in pair if _removed(stored.get((made.type, write.resource["id"])), write)}
+        if "ResearchSubject" in gone:
+            removed += 1
             continue
-        known = {id for id, before in plan.case.held.items() if before.subject is not None}
-        for made, write in plan.drafts:
+        left = [(made, write) for made, write in pair if not (made.type == "Task" and "Task" in gone)]
+        for made, write in left:
             id = write.resource["id"]
-            before = await tx.read(made.type, id) if id in known else None
+            before = stored.get((made.type, id))
             version = _follows(before, write)
             updated = max(plan.case.now, tx.began, before.updated if before else 0)
             await tx.write(change(made, id, version + 1, updated, "PUT" if before else "POST"))
-        done.append(True)
-    return done
+        written += bool(left)
+    return Settled(plan.case, written, removed)
+
+
+def _removed(before: Stored | None, write: Write) -> bool:
+    return before is not None and before.deleted and write.seen == 0
 
 
 def _follows(before: Stored | None, write: Write) -> int:
     """The version that a write follows. Raises Conflict if it is not the one that was seen."""
     version = before.version if before else 0
-    if version != write.seen and not (before and before.deleted and write.seen == 0):
+    if version != write.seen and not _removed(before, write):
         raise Conflict
     return version
 

@@ -1,23 +1,32 @@
 """The studies of the store with their criteria compiled; each compilation is kept until a resource of it changes.
 
 What is kept is compared with the stored bytes at each use, so that it can be forgotten at any time and is never out of
-date.
+date. All of them together are kept until a transaction has written a ResearchStudy or a Group: each such transaction
+writes one of a few marks (State `match/studies/N`), so that to compare these is enough, whatever process wrote.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from random import randrange
+from secrets import token_bytes
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.references import parse
 from fhir_server.matching.criteria import DEPTH, Study, compile_study, group_references
+from fhir_server.search.index import param_of
 from fhir_server.search.predicate import EVERYTHING, ID, Is, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Query, Store, Stored
+from fhir_server.store.seam import Query, Store, Stored, Tx
 from fhir_server.terminology.codes import Terminology
 
 KEPT = 8192
 CHUNK = 500  # Groups fetched by id in one query
+
+MARKS, PLACES = "match/studies/", 16  # two writers seldom touch the same mark
+DESCRIBING = ("ResearchStudy", "Group")
+RECRUITING = Is(param_of("status", "token"), (("code", "=", "active"),))
 
 Used = dict[str, tuple[str, Stored | None]]  # Groups by reference as written: the id, and the row if there is one
 
@@ -34,11 +43,22 @@ class _Compiled(NamedTuple):
 References = tuple[tuple[str, str], ...]  # to Groups: as written, and the id
 
 
-class Kept(NamedTuple):
+class _All(NamedTuple):
+    """All studies, as they stood at these marks."""
+
+    marks: list[tuple[str, bytes]]
+    terminology: Terminology
+    base: str
+    studies: list["Registered"]
+
+
+@dataclass
+class Kept:
     """What is kept of a store: studies by id, and what rows refer to by type and id."""
 
     studies: dict[str, _Compiled]
     references: dict[tuple[str, str], tuple[Stored, References]]
+    every: _All | None = None
 
 
 _kept: WeakKeyDictionary[Store, Kept] = WeakKeyDictionary()
@@ -53,6 +73,31 @@ class Registered(NamedTuple):
 
 async def read_studies(server: Server, where: Predicate = EVERYTHING) -> list[Registered]:
     """The studies that match, in order of creation."""
+    if where not in (EVERYTHING, RECRUITING):
+        return await _read(server, where)
+    found = await _every(server)
+    return found if where == EVERYTHING else [one for one in found if one.study.active]
+
+
+async def mark(tx: Tx) -> None:
+    """To be called in each transaction that writes, or removes for good, a ResearchStudy or a Group."""
+    key = f"{MARKS}{randrange(PLACES):02}"
+    before = await tx.get_state(key)
+    await tx.put_state(key, token_bytes(16), before[1] if before else 0)
+
+
+async def _every(server: Server) -> list[Registered]:
+    """The marks are read first: what is written meanwhile leaves another."""
+    kept = _kept.setdefault(server.store, Kept({}, {}))
+    marks = await server.store.list_state(MARKS, PLACES)
+    now, base = kept.every, server.settings.base
+    if now is None or (now.marks, now.base) != (marks, base) or now.terminology is not server.terminology:
+        now = _All(marks, server.terminology, base, await _read(server, EVERYTHING))
+        kept.every = now if len(now.studies) <= KEPT else None
+    return now.studies
+
+
+async def _read(server: Server, where: Predicate) -> list[Registered]:
     rows = [row async for row in server.store.scan(Query(("ResearchStudy",), where))]
     terminology, base, kept = server.terminology, server.settings.base, _kept.setdefault(server.store, Kept({}, {}))
     groups = await _groups(server, rows, kept)

@@ -5,7 +5,8 @@ versions, index entries and State go, and a tombstone without content stays. The
 never been used, and may be used again (docs/operations/expunge.md).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 
 from fhir_server.access import Caller, transact
 from fhir_server.fhir import codec
@@ -13,11 +14,12 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import immutable
 from fhir_server.interactions.visible import not_found
+from fhir_server.matching.studies import DESCRIBING, mark
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.record import groups, membership
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
-from fhir_server.store.seam import Query, Stored
+from fhir_server.store.seam import Query, Stored, Tx
 
 TAKES = {"everything": "boolean"}
 BATCH = 200  # resources removed in one transaction
@@ -52,7 +54,7 @@ async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     versions, now = 0, server.clock()
     for at in range(0, len(keys), BATCH):
         batch = keys[at : at + BATCH]
-        versions += await transact(server, caller, lambda tx: tx.expunge(batch, now))  # noqa: B023  # awaited here
+        versions += await transact(server, caller, partial(_remove, batch, now))
     if not versions:
         raise not_found(ask.type, ask.id)
     said: list[dict[str, object]] = [
@@ -62,6 +64,12 @@ async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
     for type, id in list(remaining)[:TOLD]:
         said.append({"name": "remaining", "valueString": f"{type}/{id}"})
     return Answer(200, codec.encode({"resourceType": "Parameters", "parameter": said}))
+
+
+async def _remove(batch: Sequence[Key], now: int, tx: Tx) -> int:
+    if any(type in DESCRIBING for type, _ in batch):
+        await mark(tx)
+    return await tx.expunge(batch, now)
 
 
 async def _members(server: Server, patient: str) -> AsyncIterator[Stored]:

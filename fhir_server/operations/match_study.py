@@ -21,9 +21,8 @@ from fhir_server.matching.permission import Permission, brought
 from fhir_server.matching.reading import facts_of
 from fhir_server.matching.score import matched, scored
 from fhir_server.matching.sites import Distances, distances
-from fhir_server.matching.studies import read_studies
+from fhir_server.matching.studies import RECRUITING, read_studies
 from fhir_server.operations.inputs import Inputs
-from fhir_server.operations.match_trials import RECRUITING
 from fhir_server.operations.matches import Ranked, answered, paged, statuses
 from fhir_server.server import Server
 

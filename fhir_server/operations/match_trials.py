@@ -20,16 +20,14 @@ from fhir_server.matching.evaluate import Memo, fails
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.records import FACTUAL
 from fhir_server.matching.score import matched, scored
-from fhir_server.matching.studies import Registered, read_studies
+from fhir_server.matching.studies import RECRUITING, Registered, read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs, inputs
 from fhir_server.operations.matches import COMMON, Page, Ranked, answered, enrolled, identified, paged, said, statuses
-from fhir_server.search.index import param_of
 from fhir_server.search.predicate import ID, Is, Predicate
 from fhir_server.server import Server
 
 TAKES = {"study": "reference", **COMMON}
-RECRUITING = Is(param_of("status", "token"), (("code", "=", "active"),))
 
 
 async def match_trials(server: Server, caller: Caller, ask: Ask, given: Inputs) -> Answer:

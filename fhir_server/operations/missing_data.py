@@ -18,10 +18,9 @@ from fhir_server.matching.evaluate import Memo, evaluate_study, fails
 from fhir_server.matching.missing import Datum, Way, datum, joined, requirement, ways
 from fhir_server.matching.people import look
 from fhir_server.matching.records import FACTUAL
-from fhir_server.matching.studies import read_studies
+from fhir_server.matching.studies import RECRUITING, read_studies
 from fhir_server.operations.everything import present
 from fhir_server.operations.inputs import Inputs
-from fhir_server.operations.match_trials import RECRUITING
 from fhir_server.server import Server
 
 TAKES = {"date": "date", "_count": "count"}

@@ -111,9 +111,8 @@ class Tx(Protocol):
         """The current version, a deletion included; None if it never existed."""
         ...
 
-    async def expect(self, resources: Sequence[tuple[str, str]]) -> None:
-        """Look up at once what will be read and written one by one (type, id): it changes nothing but how long that
-        takes."""
+    async def read_all(self, keys: Sequence[tuple[str, str]]) -> list[Stored]:
+        """As `read`, of many (type, id) at once, which is sooner; those that never existed are left out."""
         ...
 
     async def search(self, query: Query) -> Page:

@@ -1,6 +1,8 @@
 """Matching on real stores: what is written, what is left alone, what is taken back."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from fhir_server.fhir.definitions import load as definitions
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.interactions.draft import change, draft
 from fhir_server.matching.candidates import pair_id
+from fhir_server.matching.guard import StudyGuard
 from fhir_server.matching.judge import Case
 from fhir_server.matching.match import MatchSummary, match
 from fhir_server.matching.settle import settle
@@ -57,6 +60,7 @@ def server(store: Store) -> Server:
         clock=clock,
         new_id=lambda: "new",
         consents=Consents(definitions(), TERMS, INDEX, clock, SETTINGS.adult_age, True, Rules()),
+        guards=(StudyGuard(TERMS, SETTINGS.base, asyncio.Event()),),
     )
 
 
@@ -382,7 +386,7 @@ async def test_a_study_without_criteria_and_a_refused_one_are_reported(server: S
         w.trait("a", "30525-0", valueBoolean=True),
         modifierExtension=[{"url": "urn:x", "valueBoolean": True}],
     )
-    summary = await setup(server, bare, w.study("odd"), odd)
+    summary = await setup(replace(server, guards=()), bare, w.study("odd"), odd)  # of before they were refused
     assert summary.studies == 1
     refused = dict(summary.refused)
     assert "no Group" in refused["bare"]

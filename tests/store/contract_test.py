@@ -5,7 +5,21 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.predicate import EVERYTHING, ID, NOTHING, UPDATED, And, Entry, Is, Not, Or, Param, Sort
+from fhir_server.search.predicate import (
+    EVERYTHING,
+    ID,
+    NOTHING,
+    UPDATED,
+    And,
+    Entry,
+    Is,
+    Not,
+    Of,
+    Or,
+    Param,
+    Predicate,
+    Sort,
+)
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Conflict, Query, Store, Stored, Tx
 
@@ -115,6 +129,49 @@ async def test_a_transaction_sees_its_own_writes(store: Store) -> None:
     assert found is not None
     assert found.version == 2
     assert page == ["a", "b"]
+
+
+async def test_a_transaction_reads_many_at_once_as_one_by_one(store: Store) -> None:
+    await write(store, change("a"), change("b"), change("gone"))
+    await write(store, change("gone", 2, method="DELETE"))
+
+    async def work(tx: Tx) -> list[tuple[str, int, bool]]:
+        await tx.write(change("b", 2))
+        await tx.write(change("new"))
+        keys = [("Observation", id) for id in ("new", "b", "never", "gone", "a")] + [("Patient", "a")]
+        found = await tx.read_all(keys)
+        assert found == [row for key in keys if (row := await tx.read(*key)) is not None]
+        await tx.write(change("never"))  # to have read that there is none hides nothing
+        return [(row.id, row.version, row.deleted) for row in [*found, *await tx.read_all([("Observation", "never")])]]
+
+    expected = [("new", 1, False), ("b", 2, False), ("gone", 2, True), ("a", 1, False), ("never", 1, False)]
+    assert await store.transact(work) == expected
+
+
+async def test_each_type_may_be_asked_for_another_reference(store: Store) -> None:
+    subject, performer = SUBJECT, Param("performer", "reference")
+
+    def names(param: Param, id: str) -> Entry:
+        return (param, "Patient", id, "", "")
+
+    await write(
+        store,
+        change("by-subject", 1, names(subject, "p")),
+        change("by-performer", 1, names(performer, "p")),
+        change("other", 1, names(subject, "q")),
+        change("by-subject", 1, names(subject, "p"), type="Condition"),
+        change("by-performer", 1, names(performer, "p"), type="Condition"),
+        change("p", type="Patient"),
+    )
+
+    def is_(param: Param) -> Predicate:
+        return Is(param, (("type", "=", "Patient"), ("id", "=", "p")))
+
+    both = Or((Of(("Observation",), Or((is_(subject), is_(performer)))), Of(("Condition", "Device"), is_(subject))))
+    for types in ((), ("Observation", "Condition"), ("Condition", "Patient")):
+        page = await store.search(Query(types, both))
+        wanted = [("Observation", "by-subject"), ("Observation", "by-performer"), ("Condition", "by-subject")]
+        assert [(row.type, row.id) for row in page.rows] == [one for one in wanted if one[0] in (types or one)]
 
 
 async def test_rows_come_in_order_of_creation_and_pages_join_without_gap(store: Store) -> None:
@@ -377,13 +434,13 @@ async def test_state_put_in_a_transaction_stands_and_falls_with_it(store: Store)
     assert len(await ids(store)) == 3
 
 
-async def test_what_is_expected_is_read_and_written_as_else(store: Store) -> None:
+async def test_what_is_read_at_once_is_read_and_written_as_else(store: Store) -> None:
     await write(store, change("old"), change("gone"))
     await write(store, change("gone", 2, method="DELETE"))
 
     async def work(tx: Tx) -> list[int]:
         await tx.write(change("just"))
-        await tx.expect([("Observation", id) for id in ("old", "gone", "just", "new", "never")])
+        await tx.read_all([("Observation", id) for id in ("old", "gone", "just", "new", "never")])
         found = [await tx.read("Observation", id) for id in ("old", "gone", "just", "new")]
         await tx.write(change("old", 2))
         await tx.write(change("gone", 3))
@@ -399,11 +456,11 @@ async def test_what_is_expected_is_read_and_written_as_else(store: Store) -> Non
     assert await ids(store) == ["old", "gone", "just", "new"]
 
 
-async def test_what_was_expected_before_a_failed_work_is_asked_anew(store: Store) -> None:
+async def test_what_was_read_at_once_before_a_failed_work_is_asked_anew(store: Store) -> None:
     """The works of a group know of each other: what one was to create is not there when it is refused."""
 
     async def refused(tx: Tx) -> None:
-        await tx.expect([("Observation", "a"), ("Observation", "b")])
+        await tx.read_all([("Observation", "a"), ("Observation", "b")])
         await tx.write(change("a"))
         raise ZeroDivisionError
 

@@ -4,7 +4,7 @@ Four orders are read from an index: of creation, of last change (both ways), new
 sorted by the server among what matches, by the scalars that document.py keeps.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -13,9 +13,10 @@ from bson import json_util
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.fhir import codec
-from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Or, Predicate, Sort
+from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Of, Or, Predicate, Sort
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, DATE, Document, key_of
+from fhir_server.store.mongo.join import references_to
 from fhir_server.store.mongo.large import complete, overflowing
 from fhir_server.store.mongo.pack import SHAPES
 from fhir_server.store.mongo.pinned import pinned_filter
@@ -69,8 +70,13 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
     by_date = order[0] == ("when", -1)
     pinned = await pinned_filter(compiler, parts, by_date)
     if pinned is None:
-        hint = "key" if len(types) > 1 and any(map(_names_one, parts)) and not compiler.overflowing else None
-        return Search(types, await compiler.plan(query.where), order, computed, hint)
+        named = next(filter(_names_one, parts), None) if len(types) > 1 and not compiler.overflowing else None
+        if named is None:
+            return Search(types, await compiler.plan(query.where), order, computed)
+        keys = list(dict.fromkeys(_keys(named)))
+        plan = await compiler.plan_of([part for part in parts if part is not named], {"k": {"$in": keys}})
+        plan.early.append(unindexed(await compiler.compile(named)))
+        return Search(types, plan, order, computed, "key")
     plan = await compiler.plan_of(pinned.left, pinned.narrow)
     plan.early += [unindexed(await compiler.compile(part)) for part in pinned.tested]
     return Search(types, plan, order, computed, pinned.hint)
@@ -81,9 +87,23 @@ def _names_one(part: Predicate) -> bool:
     keys takes the planner longer than the search."""
     if isinstance(part, Or):
         return bool(part.parts) and all(map(_names_one, part.parts))
+    if isinstance(part, Of):
+        return _names_one(part.where)
     if not isinstance(part, Is) or part.param.kind != "reference":
         return False
     return {(field, operator) for field, operator, _ in part.tests} == {("type", "="), ("id", "=")}
+
+
+def _keys(part: Predicate) -> Iterator[str]:
+    """The keys of the references that such a condition asks for, of whatever types."""
+    if isinstance(part, Or):
+        for one in part.parts:
+            yield from _keys(one)
+    elif isinstance(part, Of):
+        yield from _keys(part.where)
+    elif isinstance(part, Is):
+        told: dict[str, Any] = {field: value for field, _, value in part.tests}
+        yield from references_to(part.param, told["type"], told["id"])
 
 
 def _order(sort: tuple[Sort, ...], types: tuple[str, ...]) -> tuple[Order, Document]:

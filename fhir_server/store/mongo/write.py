@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 MOST_WRITES = 10_000  # takes 3 to 5 s and needs a 1 GB cache (5,000: 0.5 GB); a transaction may last 60 s
 MOST_BYTES = 256 * 1024 * 1024  # of bodies: they wait in the server's cache until the commit
+MOST_ASKED = 1000  # resources read in one query
 BIG = 200  # writes from which a transaction waits for one of the few places
 PLACES = 2
-EXPECTED = 1000  # resources looked up at once
 PATIENCE = 30.0  # seconds that a transaction is tried again
 SUSPICION = 2.0  # seconds of clashes after which a dead process may be the cause
 
@@ -63,15 +63,17 @@ class MongoTx:
             self._known[key] = (await complete(self._database, self._session, [row]))[0] if row else None
         return self._known[key]
 
-    async def expect(self, resources: Sequence[tuple[str, str]]) -> None:
-        """See seam.Tx."""
-        keys = [key for one in resources if (key := key_of(*one)) not in self._known]
-        for start in range(0, len(keys), EXPECTED):
-            some = keys[start : start + EXPECTED]
+    async def read_all(self, keys: Sequence[tuple[str, str]]) -> list[Stored]:
+        """See seam.Tx. One query; what is read is known from then on, also that there is none."""
+        wanted = [key_of(type, id) for type, id in keys]
+        new = [key for key in dict.fromkeys(wanted) if key not in self._known]
+        for at in range(0, len(new), MOST_ASKED):
+            some = new[at : at + MOST_ASKED]
             self._speak()
             cursor = self._database.resource.find({"_id": {"$in": some}}, COLUMNS, session=self._session)
             rows = await complete(self._database, self._session, await cursor.to_list())
-            self._known |= dict.fromkeys(some) | {key_of(row.type, row.id): row for row in rows}
+            self._known |= {**dict.fromkeys(some), **{key_of(row.type, row.id): row for row in rows}}
+        return [row for key in wanted if (row := self._known[key]) is not None]
 
     async def search(self, query: Query) -> Page:
         """See seam.Tx. Takes the locks of the criteria first: the other writer then fails, and runs again after us."""

@@ -73,7 +73,7 @@ class Batch:
             raise Conflict(f"{type}/{id} cannot be stored under this id: choose another one.")
         return Known(Stored(*found[:7]), found[7], found[8], False)
 
-    def expect(self, resources: Sequence[tuple[str, str]]) -> None:
+    def look_up(self, resources: Sequence[tuple[str, str]]) -> None:
         """Remember which of some are not there."""
         hashes = {self.hasher.resource(type, id) for type, id in resources} - self._known.keys()
         sql = "SELECT j.value FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM resource r WHERE r.h=j.value)"
@@ -190,9 +190,10 @@ class SqliteTx:
         found = self.batch.known(type, id)
         return found.stored if found else None
 
-    async def expect(self, resources: Sequence[tuple[str, str]]) -> None:
-        """See seam.Tx."""
-        self.batch.expect(resources)
+    async def read_all(self, keys: Sequence[tuple[str, str]]) -> list[Stored]:
+        """See seam.Tx. They are looked up at once."""
+        self.batch.look_up(keys)
+        return [found.stored for type, id in keys if (found := self.batch.known(type, id)) is not None]
 
     async def search(self, query: Query) -> Page:
         """Writers run one at a time, so nothing needs a lock."""
