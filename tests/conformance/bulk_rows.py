@@ -72,6 +72,7 @@ BULK: dict[str, tuple[Row, ...]] = {
             SNAPSHOT + "test_deleted_is_what_the_client_had",
             SNAPSHOT + "test_a_chain_of_exports_rebuilds_the_store",
             CHAIN + "test_what_is_permitted_since_comes_whole_and_what_is_hidden_since_is_deleted",
+            CHAIN + "test_what_a_report_makes_genomic_is_deleted_where_that_is_denied",
             CHAIN + "test_a_chain_of_exports_is_what_is_permitted",
         ),
         yes(
