@@ -98,7 +98,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
                 Rules(),
                 key,
                 settings.clinicians_by_organization,
-                settings.release_days > 0,
+                settings.release_days,
             ),
             capabilities=describe(definitions),
             describe=describe,

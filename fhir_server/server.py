@@ -11,6 +11,7 @@ from fhir_server.admission import Admission
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.definitions import Definitions
 from fhir_server.recent import Recent
+from fhir_server.search.known import Members
 from fhir_server.search.predicate import Entry
 from fhir_server.settings import Settings
 from fhir_server.store.seam import Store
@@ -45,6 +46,7 @@ class Server:
     origins: Recent[str, Any] = field(default_factory=lambda: Recent(1))  # of the registered browser apps
     asked: Recent[str, Any] = field(default_factory=lambda: Recent(100_000))  # who called the authorization server
     systems: Recent[str, Any] = field(default_factory=lambda: Recent(500))  # code systems and profiles, made ready
+    lists: Recent[tuple[str, str, int], Members] = field(default_factory=lambda: Recent(8))  # codes above or below one
     known: Recent[tuple[str, ...], Any] = field(default_factory=lambda: Recent(20_000))  # what they said in this second
     guards: tuple[Guard, ...] = ()  # what every transaction is held to beside access
     written: asyncio.Event = field(default_factory=asyncio.Event)  # something that candidates may have to follow

@@ -99,11 +99,17 @@ def leads(change: Change, held: frozenset[str]) -> bool:
 
 
 async def holds(
-    tx: Tx, rows: Iterable[Stored], before: Iterable[Hold], at_once: Callable[[Resource], bool], now: int
+    tx: Tx,
+    rows: Iterable[Stored],
+    before: Iterable[Hold],
+    at_once: Callable[[Resource], bool],
+    now: int,
+    opens: int,
 ) -> tuple[Hold, ...]:
     """What is held of a person at `now` (µs): `rows` are all of theirs that ASKED finds, `before` is what was held.
 
-    `at_once`: whether the person chose to see a report when it arrives."""
+    `at_once`: whether the person chose to see a report when it arrives; `opens`: until when (µs) what a report named
+    waits that was deleted before anybody was asked to review it."""
     tasks: dict[str, Resource] = {}
     reports: dict[str, Resource | None] = {}
     for row in rows:
@@ -122,6 +128,9 @@ async def holds(
         elif (until := _until(report, tasks)) > now and (until == FOREVER or not at_once(report)):
             reviews = (f"Task/{task}" for task, body in tasks.items() if _focus(body) == id)
             found.append(Hold(id, until, tuple(sorted({*reviews, *await _reported(tx, report)}))))
+    for one in {one.report: one for one in before if one.report not in reports}.values():
+        if now < one.until and await _read(tx, one.report) is None:
+            found.append(msgspec.structs.replace(one, until=min(one.until, opens)))
     return tuple(found)
 
 

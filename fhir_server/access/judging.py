@@ -57,7 +57,7 @@ class Consents:
     rules: Rules
     secret: bytes = b""  # of the store: what pseudonyms are made from
     by_organization: bool = False  # whether an organization's clinicians are tied to all its patients
-    gate: bool = False  # whether reports that the laboratory has not finished are held from participants (gate.py)
+    release_days: int = 0  # how long genomic reports wait for their review (gate.py); 0: participants see all at once
 
 
 def judged(

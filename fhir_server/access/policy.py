@@ -22,6 +22,7 @@ from fhir_server.access.statements import FOREVER, next_edge, person_of
 from fhir_server.access.subjects import UNRULED, all_about, patients_in, patients_of, person_types
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
+from fhir_server.fhir.dates import DAY
 from fhir_server.search.predicate import ID, And, Entry, Is, Param, Predicate
 from fhir_server.store.seam import Change, Query, Ruling, Stored, Tx
 
@@ -136,14 +137,15 @@ class Ruled:
         definitions = self._consents.definitions
         about = partial(all_about, definitions, ids=ids)
         rows = await self._all(("Task", "DiagnosticReport"), And((about(("Task", "DiagnosticReport")), ASKED)))
-        if not self._consents.gate:
+        if not self._consents.release_days:
             rows = [row for row in rows if row.type == "Task"]
         person, statements = read_policy(msgspec.json.encode(policy))
 
         def at_once(report: Resource) -> bool:
             return told_at_once(voters(statements, person, Facts(report, self._consents.terminology), self._now))
 
-        found = await holds(self._tx, rows, before, at_once, self._now)
+        opens = self._now + self._consents.release_days * DAY
+        found = await holds(self._tx, rows, before, at_once, self._now, opens)
         if not found:
             return found
         return with_candidates(found, await self._all(("GuidanceResponse",), about(("GuidanceResponse",))))
@@ -222,6 +224,8 @@ class Ruled:
         patients = set[str]().union(*(patients_in(codec.encode(one)) for one in genomic))
         if any([await self.policy(id) for id in patients]):
             await self._tx.own([f"{POLICY}{id}" for id in sorted(patients)])  # nothing that it lists comes meanwhile
+            if change.method == "DELETE":
+                self._stale |= patients
             listed = (one.partition("/") for report in genomic for one in named(report.get("result")))
             self._listed |= {id for type, _, id in listed if type == "Observation"}
 

@@ -30,6 +30,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             raise ValueError("--patient and --ndjson are for a VCF: fhir-server import vcf FILE --patient ID.")
         return _summed(asyncio.run(_import(args, settings, list(find(args.paths)))))
     wish = vcf.wish_of(args)
+    if wish.genes:
+        wish = asyncio.run(vcf.coded(settings, wish))
     with vcf.converted(args, wish) as (path, tally):
         print(vcf.told(tally))
         return 0 if args.ndjson else _summed(asyncio.run(_import(args, settings, [path], wish)))

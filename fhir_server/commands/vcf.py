@@ -6,10 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fhir_server.genomics.vcf.convert import Regions, Tally, Wish, convert, read_bed
+from fhir_server.app import open_server
+from fhir_server.genomics.vcf.convert import Regions, Tally, Wish, convert, read_bed, read_genes
+from fhir_server.genomics.vcf.coverage import Gene, Needs
 from fhir_server.genomics.vcf.read import NotVcf
+from fhir_server.matching.genes import genes_of
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
+from fhir_server.settings import Settings
 
 
 def wish_of(args: argparse.Namespace) -> Wish:
@@ -26,8 +30,9 @@ def wish_of(args: argparse.Namespace) -> Wish:
     if uncallable and not studied:
         raise ValueError("Regions without a result lie in regions that were studied: name those with --regions.")
     return Wish(
-        patient, specimen, order, args.sample, args.assembly, args.source, args.every_filter, studied, uncallable
-    )
+        patient, specimen, order, args.sample, args.assembly, args.source, args.every_filter, studied, uncallable,
+        _genes(args.genes), Needs(args.min_depth, args.min_quality),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -43,6 +48,15 @@ def converted(args: argparse.Namespace, wish: Wish) -> Iterator[tuple[Path, Tall
         yield (path.replace(args.ndjson) if args.ndjson else path), tally
 
 
+async def coded(settings: Settings, wish: Wish) -> Wish:
+    """The wish with the HGNC ids of the genes that it names by symbols, former symbols or aliases."""
+    async with open_server(settings) as server:
+        known = genes_of(server.terminology)
+    return wish._replace(
+        genes=tuple(gene._replace(code=gene.code or known.by_symbol.get(gene.name.upper(), "")) for gene in wish.genes)
+    )
+
+
 async def require(server: Server, wish: Wish) -> None:
     """Raise ValueError unless all that the resources will refer to is stored."""
     for reference in filter(None, (wish.patient, wish.specimen, wish.order)):
@@ -55,9 +69,21 @@ async def require(server: Server, wish: Wish) -> None:
 def told(tally: Tally) -> str:
     """What became of the file, in a few lines."""
     lines = [f"{tally.report} on {tally.assembly}: {tally.variants:,} variants"]
+    lines += [f"  {tally.phased:,} pairs of variants in phase sets"] if tally.phased else []
+    lines += [f"  {tally.regions:,} regions read, by the blocks of a gVCF"] if tally.regions else []
     lines += [f"  left out: {count:,} {reason}" for reason, count in sorted(tally.left.items())]
     lines += [f"  line {one.line}: {one.why}" for one in tally.malformed]
     return "\n".join(lines)
+
+
+def _genes(path: Path | None) -> tuple[Gene, ...]:
+    if path is None:
+        return ()
+    with path.open("rb") as file:
+        try:
+            return read_genes(file)
+        except NotVcf as reason:
+            raise ValueError(f"{path}: {reason}") from None
 
 
 def _regions(path: Path | None) -> Regions:

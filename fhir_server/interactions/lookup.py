@@ -15,8 +15,10 @@ from fhir_server.search.query import Search
 from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 from fhir_server.terminology.expand import MOST_CODES, hierarchy, members
+from fhir_server.terminology.system import Imported
 
 MOST_QUESTIONS = 20  # of one search
+KEPT = 600.0  # seconds that the codes above or below one stay in memory
 HIERARCHIES = {"Location": "partof", "Organization": "partof", "Encounter": "part-of", "Task": "part-of"}
 
 
@@ -43,8 +45,20 @@ async def _answer(server: Server, caller: Caller, find: Find, wanted: Wanted) ->
     source = Canonicals(server, caller, find)
     if wanted.relation == "in":
         return await members(source, wanted.text)
-    system, _, code = wanted.text.partition("|")
-    return await hierarchy(source, system, code, cast(Literal["above", "below"], wanted.relation))
+    return await _related(server, source, wanted)
+
+
+async def _related(server: Server, source: Canonicals, wanted: Wanted) -> Members:
+    """The codes above or below one. Of an imported edition they never change: the last lists are kept."""
+    url, _, code = wanted.text.partition("|")
+    system = await source.system(url)
+    key = (wanted.relation, code, system.edition) if isinstance(system, Imported) else None
+    found: Members | None = server.lists.get(key) if key else None
+    if found is None:
+        found = await hierarchy(source, url, code, cast(Literal["above", "below"], wanted.relation))
+        if key:
+            server.lists.put(key, found, KEPT)
+    return found
 
 
 async def _tree(server: Server, caller: Caller, find: Find, wanted: Wanted) -> Members:

@@ -21,6 +21,7 @@ from fhir_server.interactions.canonicals import Canonicals
 from fhir_server.interactions.draft import without_server_meta
 from fhir_server.server import Server
 from fhir_server.terminology.holds import holds
+from fhir_server.validation.compiled import answer, beside
 from fhir_server.validation.conform import Found, conform
 from fhir_server.validation.invariants import STRUCTURAL, Place, evaluate
 from fhir_server.validation.items import Item, items, root
@@ -134,6 +135,7 @@ class Memory:
 
     def __init__(self, whole: Resource) -> None:
         self._whole = whole
+        self._quick = not beside(whole)
         self._copies: dict[str, Any] = {}
         self._answers: dict[tuple[str, str], bool | None] = {}
 
@@ -141,11 +143,17 @@ class Memory:
         """What an invariant says of an element."""
         key = (expression, item.path)
         if key not in self._answers:
-            # fhirpathpy annotates what it is given
-            value = self._copy(item.path, item.value if item.value is not None else dict(item.inside))
-            place = Place(item.path, item.structure or item.type, value, self._copy(f"{id(resource)}", resource))
-            self._answers[key] = evaluate(expression, place, self._copy("", self._whole))
+            self._answers[key] = self._told(expression, item, resource)
         return self._answers[key]
+
+    def _told(self, expression: str, item: Item, resource: Mapping[str, Any]) -> bool | None:
+        structure = item.structure or item.type
+        if self._quick and (found := answer(expression, structure, item.value, resource, self._whole)) is not None:
+            return found
+        # fhirpathpy annotates what it is given
+        value = self._copy(item.path, item.value if item.value is not None else dict(item.inside))
+        place = Place(item.path, structure, value, self._copy(f"{id(resource)}", resource))
+        return evaluate(expression, place, self._copy("", self._whole))
 
     def _copy(self, name: str, value: Any) -> Any:
         if name not in self._copies:

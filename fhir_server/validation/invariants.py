@@ -1,7 +1,7 @@
 """R4's invariants: rules in FHIRPath on resources and elements. https://hl7.org/fhir/R4/conformance-rules.html#constraints
 
-They are evaluated by fhirpathpy, for `$validate` only: it takes up to a millisecond for each rule and element. What it
-cannot evaluate is reported as not checked, never as an error.
+They are asked for `$validate` only: as functions where they can be (compiled.py), by fhirpathpy where not, which takes
+up to a millisecond for each rule and element. What it cannot evaluate is reported as not checked, never as an error.
 """
 
 import time
@@ -15,6 +15,7 @@ from fhir_server.fhir.dates import bounds
 from fhir_server.fhir.definitions import Invariant, load
 from fhir_server.fhir.outcome import Issue
 from fhir_server.fhir.paths import LOCK
+from fhir_server.validation.compiled import answer, beside
 
 # Held already by the structure of what is stored: no need to ask again (validation/rules.py, references.py, xhtml.py).
 STRUCTURAL = frozenset({"ele-1", "ext-1", "dom-2", "dom-4", "dom-5", "ref-1", "txt-1", "txt-2"})
@@ -43,6 +44,7 @@ def broken(resource: Resource) -> list[Issue]:
     """What breaks an invariant, by its severity, and which could not be checked (information). The resource must have
     the structure of its type. Runs for up to PATIENCE seconds: call it in a thread, one at a time."""
     whole = deepcopy(resource)  # fhirpathpy annotates what it is given
+    quick = not beside(resource)
     deadline = time.monotonic() + PATIENCE
     found: list[Issue] = []
     unchecked: dict[str, str] = {}
@@ -51,7 +53,7 @@ def broken(resource: Resource) -> list[Issue]:
             if time.monotonic() > deadline:
                 text = f"Not all invariants were checked: they took longer than {PATIENCE:.0f} s."
                 return [*found, Issue("too-costly", text, severity="information")]
-            holds = _holds(rule, place, whole)
+            holds = _holds(rule, place, whole, quick)
             if holds is None:
                 unchecked.setdefault(rule.key, place.path)
             elif not holds:
@@ -90,11 +92,13 @@ def _rules(structure: str) -> tuple[Invariant, ...]:
     return tuple(rule for rule in stated if rule.path in here and rule.key not in STRUCTURAL)
 
 
-def _holds(rule: Invariant, place: Place, whole: Resource) -> bool | None:
+def _holds(rule: Invariant, place: Place, whole: Resource, quick: bool) -> bool | None:
     """Whether the rule holds; None if that cannot be told."""
     if rule.key in IN_PYTHON:
         return IN_PYTHON[rule.key](place.value)
-    return evaluate(MEANT.get(rule.key, rule.expression), place, whole)
+    expression = MEANT.get(rule.key, rule.expression)
+    found = answer(expression, place.structure, place.value, place.resource, whole) if quick else None
+    return found if found is not None else evaluate(expression, place, whole)
 
 
 def evaluate(expression: str, place: Place, whole: Resource) -> bool | None:

@@ -7,9 +7,9 @@ from math import prod
 from typing import Any, NamedTuple
 
 from fhir_server.fhir.outcome import FhirError, refuse
-from fhir_server.views.expr import Expr, Run, entire, focus, listed, single
-from fhir_server.views.path import ROW_INDEX, Compiler
-from fhir_server.views.values import failed
+from fhir_server.fhirpath.expr import Expr, Run, entire, focus, listed, single
+from fhir_server.fhirpath.path import ROW_INDEX, Compiler
+from fhir_server.fhirpath.values import failed
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 MOST_ROWS = 100_000  # of one resource

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from fhir_server.fhir.definitions import load
 from fhir_server.fhir.outcome import FhirError
+from fhir_server.fhirpath.values import failed
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.store.seam import Query, Store
-from fhir_server.views.values import failed
 from fhir_server.views.view import View, each, view_of
 from fhir_server.views.write import encoded, sink
 

@@ -8,11 +8,11 @@ import msgspec
 
 from fhir_server.fhir.definitions import Definitions
 from fhir_server.fhir.outcome import FhirError
-from fhir_server.views.expr import Expr, Run, constant, single
-from fhir_server.views.parse import LONGEST
-from fhir_server.views.path import ROW_INDEX, Compiler
+from fhir_server.fhirpath.expr import Expr, Run, constant, single
+from fhir_server.fhirpath.parse import LONGEST
+from fhir_server.fhirpath.path import ROW_INDEX, Compiler
+from fhir_server.fhirpath.values import failed
 from fhir_server.views.selects import NAME, Column, Part, Row, Rows, compiled, joined, listed_in, selected, wrong
-from fhir_server.views.values import failed
 
 
 class View(NamedTuple):

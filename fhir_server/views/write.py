@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Protocol
 from fhir_server.fhir.codec import encode
 from fhir_server.fhir.dates import DAY, bounds
 from fhir_server.fhir.outcome import refuse
+from fhir_server.fhirpath.values import failed, text_of
 from fhir_server.views.selects import Column, Row
-from fhir_server.views.values import failed, text_of
 
 Columns = Sequence[Column]
 MIME: Mapping[str, str] = {

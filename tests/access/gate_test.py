@@ -304,6 +304,18 @@ def test_a_review_is_not_deleted_and_an_ended_one_opens_nothing(ward: Ward) -> N
     assert ward.participant.sees("Observation") == HIDDEN - {"r"} | {"old"}
 
 
+def test_what_a_preliminary_report_named_waits_on_when_it_is_deleted(ward: Ward) -> None:
+    ward.put(report(status="preliminary"), *RESULTS)
+    assert ward.lab("DELETE", "DiagnosticReport/r").status_code in (200, 204)
+    choose(ward, "contact-results")
+    ward.put(observation("v1", note=[{"text": "again"}]))
+    assert ward.participant.sees("Observation") == {"old"}
+    ward.pass_days(13)
+    assert ward.participant.sees("Observation") == {"old"}
+    ward.pass_days(2)
+    assert ward.participant.sees("Observation") == HIDDEN - {"r"} | {"old"}
+
+
 def test_nobody_makes_a_review_by_hand(ward: Ward) -> None:
     ward.put(report(), *RESULTS)
     (task,) = ward.reviews()

@@ -6,7 +6,7 @@ Of elimuinformatics/vcf2fhir, whose shapes are those of STU2. Where we differ, a
 - SPDI is told as 81252-9 (variation code) and HGVS as 81290-9 where it is sure. They put SPDI under 48004-6, which is
   for HGVS of coding DNA.
 - A region of a BED file ends with its last base. They end it one base later: BED counts to the base after the last.
-- No diagnostic implication "not specified" is made: it says nothing. Phase is not told.
+- No diagnostic implication "not specified" is made: it says nothing.
 - A position behind the last base of the chromosome (60018 of 16,569 on the mitochondrion) is left out and told.
 - Assembly, chromosome and categories are told as well.
 """
@@ -65,6 +65,23 @@ def test_variants_as_published(shared: Path, number: int) -> None:
     assert not uncalled & ours.keys()
 
 
+@pytest.mark.parametrize("number", EXAMPLES)
+def test_phase_as_published(shared: Path, number: int) -> None:
+    """What is expected names no variants: their ids were left out. How often which relation is what can be compared."""
+    content = (shared / f"data/vcf/vcf_example{number}.vcf").read_bytes()
+    made, tally = converted(content, assembly=EXAMPLES[number]["assembly"], source="germline")
+
+    def relations(resources: list[dict[str, Any]]) -> list[str]:
+        return sorted(
+            one["valueCodeableConcept"]["coding"][0]["code"]
+            for one in resources
+            if one["code"]["coding"][0]["code"] == "82120-7"
+        )
+
+    assert relations(made) == relations(expected(shared, number)) != []
+    assert tally.phased == len(relations(made))
+
+
 def test_regions_as_published_but_for_their_end(shared: Path) -> None:
     folder = shared / "data/vcf"
     for number in (3, 4):
@@ -86,7 +103,7 @@ def test_regions_as_published_but_for_their_end(shared: Path) -> None:
 
 def test_a_whole_file_of_a_sequencer(shared: Path) -> None:
     made, tally = converted((shared / "data/vcf/vcf_example2.vcf").read_bytes(), assembly="GRCh37")
-    assert tally.variants == len(made) - 1 > 50
+    assert tally.variants + tally.phased == len(made) - 1 > 50
     assert tally.malformed == []
 
 

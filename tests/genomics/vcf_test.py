@@ -10,7 +10,8 @@ import pytest
 
 from fhir_server.fhir import codec
 from fhir_server.fhir.definitions import load
-from fhir_server.genomics.vcf.convert import Tally, Wish, convert, read_bed
+from fhir_server.genomics.vcf.convert import Tally, Wish, convert, read_bed, read_genes
+from fhir_server.genomics.vcf.coverage import Needs
 from fhir_server.genomics.vcf.read import LENGTHS, NotVcf
 from fhir_server.validation.structure import validator
 
@@ -251,3 +252,93 @@ def test_many_variants_take_no_more_memory_and_a_report_of_few_names() -> None:
     panels = [one for one in made if "hasMember" in one]
     assert [len(one["hasMember"]) for one in panels] == [1000, 1000, 100]
     assert made[0]["result"] == [{"reference": f"Observation/{one['id']}"} for one in panels]
+
+
+def of_kind(made: list[Resource], code: str) -> list[Resource]:
+    return [one for one in made if one["code"]["coding"][0]["code"] == code]
+
+
+def test_variants_of_a_phase_set_lie_together_or_not() -> None:
+    made, tally = converted(vcf(
+        "1 10 . A C . . . GT:PS 0|1:10", "1 20 . A C . . . GT:PS 0|1:10", "1 30 . A C . . . GT:PS 1|0:30",
+        "1 40 . A C . . . GT:PS 1|0:10", "1 50 . A C . . . GT:PS 1|1:10", "1 60 . A C . . . GT:PS 0/1:10",
+        "1 70 . A C . . . GT 0|1", "1 80 . A C . . . GT:PS .|1:10", "1 90 . A C,G . . . GT:PS 2|1:90",
+        "2 10 . A C . . . GT:PS 0|1:10", "1 95 . A C . low . GT:PS 0|1:10",
+    ))  # fmt: skip
+    places = {one["id"]: (said(one, "81254-5")[0][0], said(one, "69551-0")[0]) for one in of_kind(made, "69548-6")}
+    told = [
+        (one["valueCodeableConcept"]["coding"][0]["code"],
+         [places[of["reference"].removeprefix("Observation/")] for of in one["derivedFrom"]])
+        for one in of_kind(made, "82120-7")
+    ]  # fmt: skip
+    assert told == [
+        ("Cis", [(10, "C"), (20, "C")]), ("Trans", [(20, "C"), (40, "C")]), ("Trans", [(90, "C"), (90, "G")]),
+    ]  # fmt: skip
+    assert tally.phased == 3
+    assert {one["reference"] for one in made[0]["result"]} == {f"Observation/{one['id']}" for one in made[1:]}
+    assert converted(vcf("1 1 . A C . . . GT 0/1"))[1].phased == 0
+
+
+GVCF = (
+    "1 1 . A <NON_REF> . . END=100 GT:DP:GQ:MIN_DP 0/0:30:60:25",
+    "1 101 . A <NON_REF> . . END=150 GT:DP:GQ:MIN_DP 0/0:30:60:12",
+    "1 151 . A <NON_REF> . . END=160 GT:DP:GQ:MIN_DP 0/0:30:60:9",
+    "1 161 . A C,<NON_REF> . . . GT:DP:GQ 0/1:40:99",
+    "1 162 . A <*> . . END=170 GT:DP:GQ 0/0:40:10",
+    "1 171 . A <NON_REF> . . END=180 GT ./.",
+    "1 191 . A . . . END=200;MinDP=20 GT:GQ 0/0:50",
+    "2 5 . A <NON_REF> . . . GT:DP:GQ 0:11:21",
+)
+
+
+def test_blocks_of_a_gvcf_say_what_was_read() -> None:
+    made, tally = converted(vcf(*GVCF))
+    one, two = of_kind(made, "53041-0")
+    assert said(one, "51959-5") == [(1, 150), (161, 161), (191, 200)]
+    assert said(one, "uncallable-regions") == [(151, 160), (162, 180)]
+    assert said(one, "48013-7") == ["NC_000001.11"]
+    assert said(two, "51959-5") == [(5, 5)]
+    assert (tally.variants, tally.regions, dict(tally.left)) == (1, 4, {})
+    assert {one["reference"] for one in made[0]["result"]} == {f"Observation/{one['id']}" for one in made[1:]}
+
+
+def test_how_well_a_block_was_read_is_asked() -> None:
+    made, _ = converted(vcf(*GVCF), needs=Needs(9, 0))
+    assert said(of_kind(made, "53041-0")[0], "51959-5") == [(1, 170), (191, 200)]
+    made, _ = converted(vcf("1 1 . A <NON_REF> . LowGQX END=5 GT 0/0", "1 6 . A <*> . . END=9 GT 0/1"))
+    assert said(of_kind(made, "53041-0")[0], "uncallable-regions") == [(1, 9)]
+
+
+def test_what_was_to_be_studied_bounds_what_was() -> None:
+    made, _ = converted(vcf(*GVCF), studied={"1": [(90, 110), (105, 155), (195, 300)]})
+    (one,) = of_kind(made, "53041-0")
+    assert said(one, "51959-5") == [(90, 150), (195, 200)]
+    assert said(one, "uncallable-regions") == [(151, 155)]
+
+
+def test_genes_are_studied_when_all_of_them_was_read() -> None:
+    bed = b"1\t9\t20\tHGNC:1\nchr1\t29\t40\tHGNC:1\n1\t0\t150\tHGNC:2\n1\t140\t155\tHGNC:3\n3\t1\t2\tHGNC:4\n"
+    made, tally = converted(vcf(*GVCF), genes=read_genes(io.BytesIO(bed)))
+    named = [said(one, "48018-6") for one in of_kind(made, "53041-0")]
+    assert [one for one in named if one] == [["HGNC:1", "HGNC:2"]]
+    assert tally.left["a gene that was not wholly read"] == 2
+    with pytest.raises(NotVcf, match="Line 1"):
+        read_genes(io.BytesIO(b"1\t9\t20\n"))
+
+
+def test_blocks_take_no_more_memory_the_more_there_are() -> None:
+    def peak(number: int) -> int:
+        good = (f"1 {n * 20 + 1} . A <NON_REF> . . END={n * 20 + 9} GT:DP:GQ 0/0:30:60" for n in range(number))
+        content = vcf(*good)
+        out = io.BytesIO()
+        tracemalloc.start()
+        tally = convert(io.BytesIO(content), Wish("Patient/p"), out)
+        found = tracemalloc.get_traced_memory()[1] - out.tell()
+        tracemalloc.stop()
+        assert tally.regions == number
+        regions = of_kind([json.loads(line) for line in out.getvalue().splitlines()], "53041-0")
+        assert sum(len(said(one, "51959-5")) for one in regions) == number
+        assert max(len(said(one, "51959-5")) for one in regions) == 1000
+        return found
+
+    assert peak(8000) < 2 * peak(2000)

@@ -151,6 +151,21 @@ async def test_one_of_many_subjects_and_codes_is_found_by_both(
     assert await found(mongo_store, *both("b", "y")) == []
 
 
+async def test_another_process_that_knew_of_no_overflow_finds_the_first(
+    mongo: mongod.MongoServer, mongo_store: MongoStore
+) -> None:
+    member = Param("member", "reference")
+    last = Is(member, (("type", "=", "Patient"), ("id", "=", "p2999")))
+    entries = tuple((member, "Patient", f"p{n}", "", "") for n in range(3_000))
+    other = await open_mongo(mongo.uri(mongo_store.database.resource.database.name))
+    try:
+        assert await found(other, last, type="Group") == []
+        await save(mongo_store, Change("Group", "g", 1, 1, "PUT", b"{}", entries))
+        assert await found(other, last, type="Group") == ["g"]
+    finally:
+        await other.close()
+
+
 async def test_a_group_of_200_000_members(mongo_store: MongoStore) -> None:
     member, patient = Param("member", "reference"), Param("name", "string")
     count = 200_000

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_server.fhir.codec import encode
+from fhir_server.access import OPERATOR
+from fhir_server.app import open_server
+from fhir_server.fhir.codec import decode, encode
+from fhir_server.interactions.ask import Ask
+from fhir_server.interactions.search import search
+from fhir_server.interactions.update import update
+from fhir_server.settings import Settings
 from fhir_server.store import open_store
 from fhir_server.store.seam import Conflict, Store
 from fhir_server.store.terms import EVERY, AllOf, Below, Condition, Keyed, Term
@@ -123,6 +129,27 @@ async def test_what_was_replaced_can_be_read_until_it_is_removed(store: Store) -
     assert await store.terms.find(old.number, ("a", "b")) == []
     assert await store.terms.count(old.number, EVERY) == 0
     assert [one.number for one in await store.terms.editions()] == [number]
+
+
+async def test_a_search_below_a_code_follows_what_is_imported_meanwhile(store_url: str) -> None:
+    async with open_server(Settings(store=store_url, auth="open")) as server:
+
+        async def below(code: str) -> list[str]:
+            server.known.clear()  # which editions there are is asked once a second
+            asked = Ask(type="Condition", query=(("code:below", f"{world.URL}|{code}"),))
+            found = decode((await search(server, OPERATOR, asked)).body)
+            return [one["resource"]["id"] for one in found.get("entry", ())]
+
+        for id in "abc":
+            coding = {"system": world.URL, "code": id}
+            body = {"resourceType": "Condition", "id": id, "subject": {"display": "x"}, "code": {"coding": [coding]}}
+            await update(server, OPERATOR, Ask(type="Condition", id=id, resource=body))
+        await put(server.store, CONCEPTS, "1")
+        assert await below("a") == await below("a") == ["a", "b"]
+        under = {"code": "c", "property": [{"code": "parent", "valueCode": "b"}]}
+        await put(server.store, [*CONCEPTS, under], "1")
+        assert await below("a") == ["a", "b", "c"]
+        assert await below("b") == ["b", "c"]
 
 
 async def test_an_import_that_was_broken_off_gives_way(store: Store) -> None:

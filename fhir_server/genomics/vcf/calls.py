@@ -9,6 +9,7 @@ from fhir_server.genomics.vcf.read import Header, Record, contig_name
 
 GERMLINE, SOMATIC = "germline", "somatic"
 OTHER_MITOCHONDRION = 16571  # bases of the chrM of UCSC's hg19, which is not the sequence of NC_012920.1
+ANY = frozenset({"<*>", "<NON_REF>", "<X>"})  # alternate alleles that stand for any other
 STRUCTURAL = ("DEL", "DUP", "INV", "INS", "CNV", "BND", "TRA")
 _BASES = re.compile(r"[ACGTN]+", re.ASCII | re.IGNORECASE)
 _SYMBOL = re.compile(r"<([A-Za-z0-9_:]+)>", re.ASCII)
@@ -34,6 +35,8 @@ class Variant(NamedTuple):
     frequency: float | None = None
     reads: int | None = None  # with this allele
     copies: float | None = None
+    phase: str = ""  # the phase set in which it is known on which copy of the chromosome it lies
+    side: int = 0  # which copy that is
 
 
 def variants(
@@ -55,7 +58,7 @@ def variants(
         return
     alleles = re.split(r"[/|]", record.call.get("GT", "."))
     called = [int(one) for one in alleles if one.isdecimal()]
-    copies = _number(record.call.get("CN") or record.info.get("CN"))
+    copies = amount(record.call.get("CN") or record.info.get("CN"))
     if not called and not (copies is not None and record.info.get("SVTYPE") == "CNV"):
         left["not called in this sample"] += 1
         return
@@ -73,12 +76,13 @@ def variants(
         origin = source or _origin(record)
         state = "" if origin == SOMATIC or not called else _state(alleles, number, chromosome)
         reads, frequency = _measured(record, header, number)
-        yield found._replace(state=state, source=origin, reads=reads, frequency=frequency)
+        phase, side = _phase(record, alleles, number)
+        yield found._replace(state=state, source=origin, reads=reads, frequency=frequency, phase=phase, side=side)
 
 
 def _allele(record: Record, chromosome: str, alt: str, copies: float | None) -> Variant | str:
     """What an alternate allele is, or why it is left out."""
-    if alt in ("*", "<*>", "<NON_REF>", "<X>"):
+    if alt == "*" or alt in ANY:
         return "stands for any other allele"
     kind = record.info.get("SVTYPE", "").partition(":")[0].upper()
     symbol = _SYMBOL.fullmatch(alt)
@@ -107,7 +111,7 @@ def _allele(record: Record, chromosome: str, alt: str, copies: float | None) -> 
 
 
 def _end(record: Record, kind: str) -> int | None:
-    end, length = _number(record.info.get("END")), _number(record.info.get("SVLEN", "").lstrip("-").partition(",")[0])
+    end, length = amount(record.info.get("END")), amount(record.info.get("SVLEN", "").lstrip("-").partition(",")[0])
     if end is not None:
         return max(int(end), record.pos)
     if kind == "INS":
@@ -145,10 +149,24 @@ def _state(alleles: list[str], number: int, chromosome: str) -> str:
     return "homozygous" if alike else "heterozygous"
 
 
+def _phase(record: Record, alleles: list[str], number: int) -> tuple[str, int]:
+    """The phase set of an allele that one copy of two has, and which copy; "" where phase is not told."""
+    told = record.call.get("PS", ".")
+    if (
+        told in (".", "")
+        or record.call.get("GT", "").count("|") != 1
+        or len(alleles) != 2
+        or alleles[0] == alleles[1]
+        or "." in alleles
+    ):
+        return "", 0
+    return told, alleles.index(str(number)) if str(number) in alleles else 0
+
+
 def _measured(record: Record, header: Header, number: int) -> tuple[int | None, float | None]:
     """How many reads have the allele, and their share: as stated (AF), else of those counted for each allele (AD)."""
     stated = record.call.get("AF", "").split(",")
-    share = _number(stated[number - 1]) if number <= len(stated) else None
+    share = amount(stated[number - 1]) if number <= len(stated) else None
     depths = record.call.get("AD", "").split(",")
     if not header.depths_by_allele or len(depths) != 1 + len(record.alts) or not all(map(str.isdecimal, depths)):
         return None, share
@@ -158,6 +176,7 @@ def _measured(record: Record, header: Header, number: int) -> tuple[int | None, 
     return counted[number], share
 
 
-def _number(text: str | None) -> float | None:
+def amount(text: str | None) -> float | None:
+    """A number of a field; None if it is none, or beyond what one can be."""
     number = float(text) if text is not None and _NUMBER.fullmatch(text) else None
     return number if number is None or abs(number) < MOST else None

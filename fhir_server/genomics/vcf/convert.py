@@ -3,7 +3,6 @@
 https://hl7.org/fhir/uv/genomics-reporting/
 """
 
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ from typing import BinaryIO, NamedTuple
 
 from fhir_server.fhir import codec
 from fhir_server.genomics.assemblies import NAMES
-from fhir_server.genomics.vcf.calls import variants
-from fhir_server.genomics.vcf.observations import Interval, Subject, panel, region, report, variant
+from fhir_server.genomics.vcf.calls import ANY, Variant, variants
+from fhir_server.genomics.vcf.coverage import Coverage, Gene, Needs, Piece, is_block
+from fhir_server.genomics.vcf.observations import Interval, Subject, phased, region, report, variant
 from fhir_server.genomics.vcf.read import (
     Malformed,
     NotVcf,
@@ -27,8 +27,9 @@ from fhir_server.genomics.vcf.read import (
     records,
     sample_of,
 )
+from fhir_server.genomics.vcf.results import Results
 
-IN_REPORT = 1000  # results that a report names itself; more are named by panels of so many
+MOST_SETS = 10_000  # phase sets that may still go on: those of files in order are few
 TOLD = 100  # lines of which it is told why they are no records
 
 Regions = Mapping[str, list[Interval]]  # chromosome -> intervals
@@ -47,6 +48,8 @@ class Wish(NamedTuple):
     every_filter: bool = False
     studied: Regions = NOWHERE
     uncallable: Regions = NOWHERE
+    genes: tuple[Gene, ...] = ()  # that were meant to be read
+    needs: Needs = Needs()  # what it takes, in a gVCF, to have been read
 
 
 @dataclass(slots=True)
@@ -56,6 +59,8 @@ class Tally:
     report: str = ""  # its reference
     assembly: str = ""
     variants: int = 0
+    phased: int = 0  # pairs of variants of which it is told whether they are on one copy of the chromosome
+    regions: int = 0  # intervals that were read, by the blocks of a gVCF
     left: Counter[str] = field(default_factory=Counter)  # reason -> how many
     malformed: list[Malformed] = field(default_factory=list)  # the first of them
     resources: int = 0
@@ -68,43 +73,75 @@ def convert(file: BinaryIO, wish: Wish, out: BinaryIO) -> Tally:
     place, tally = sample_of(header, wish.sample), Tally(assembly=assembly_of(header, wish.assembly))
     subject = Subject(wish.patient, wish.specimen, wish.order, header.samples[place], tally.assembly, header.date)
     last = ends(tally.assembly)
-    front: list[str] = []  # what the report names
-    panels: list[bytes] = []
-    waiting: list[str] = []
-    with tempfile.TemporaryFile() as found:
+    read = Coverage(wish.needs, wish.every_filter, wish.studied, wish.genes)
+    sets: dict[tuple[str, str], tuple[str, int]] = {}  # the variant before in each phase set, and its copy
+    with tempfile.TemporaryFile() as found, tempfile.TemporaryFile() as looked:
+        results, studied = Results(subject, found), Results(subject, looked)
         for record in records(numbered, place):
             if isinstance(record, Malformed):
                 tally.left["no record of a VCF"] += 1
                 if len(tally.malformed) < TOLD:
                     tally.malformed.append(record)
                 continue
+            # Of a file that is no gVCF, this is all that it costs.
+            if (read.seen or not record.alts or not ANY.isdisjoint(record.alts)) and (
+                chromosome := contig_name(record.chrom)
+            ):
+                for piece in read.see(record, chromosome, last[chromosome]):
+                    tally.regions += _looked(subject, piece, studied)
+                if is_block(record):
+                    continue
             for one in variants(record, header, last, wish.source, wish.every_filter, tally.left):
                 made = variant(subject, one)
-                found.write(codec.encode(made) + b"\n")
+                results.add(made)
                 tally.variants += 1
-                waiting.append(f"Observation/{made['id']}")
-                if len(waiting) == IN_REPORT:
-                    panels.append(codec.encode(panel(subject, len(panels), waiting)))
-                    waiting = []
-        if panels and waiting:
-            panels.append(codec.encode(panel(subject, len(panels), waiting)))
-            waiting = []
-        looked_at = [
-            region(subject, name, wish.studied[name], wish.uncallable.get(name, []))
-            for name in (*NAMES, "MT")
-            if name in wish.studied
-        ]
-        front += [f"Observation/{one['id']}" for one in looked_at]
-        front += [f"Observation/{codec.decode(one)['id']}" for one in panels] or waiting
-        whole = report(subject, front, _conclusion(tally))
-        tally.report = f"DiagnosticReport/{whole['id']}"
-        for made_first in (codec.encode(whole), *map(codec.encode, looked_at), *panels):
-            out.write(made_first + b"\n")
-            tally.resources += 1
-        found.seek(0)
-        shutil.copyfileobj(found, out)
-        tally.resources += tally.variants
+                tally.phased += _together(subject, one, made["id"], sets, results)
+        for piece in read.rest():
+            tally.regions += _looked(subject, piece, studied)
+        if not read.seen:
+            for name in (*NAMES, "MT"):
+                if name in wish.studied:
+                    studied.add(region(subject, name, wish.studied[name], wish.uncallable.get(name, [])))
+        elif wish.uncallable:
+            for name, intervals in wish.uncallable.items():
+                studied.add(region(subject, name, [], intervals, "stated"))
+        for name, whole, part in read.studied_genes() if read.seen else ():
+            if part:
+                tally.left["a gene that was not wholly read"] += len(part)
+            if whole:
+                studied.add(region(subject, name, [], [], "genes", [(gene.name, gene.code) for gene in whole]))
+        front = [*studied.named(), *results.named()]
+        whole_report = report(subject, front, _conclusion(tally))
+        tally.report = f"DiagnosticReport/{whole_report['id']}"
+        out.write(codec.encode(whole_report) + b"\n")
+        for one_of in (studied, results):
+            one_of.copy(out)
+        tally.resources = 1 + studied.count + results.count
     return tally
+
+
+def _together(
+    subject: Subject, one: Variant, id: str, sets: dict[tuple[str, str], tuple[str, int]], results: Results
+) -> int:
+    """Tell how a variant lies to the one before it in its phase set; how many relations that makes."""
+    if not one.phase:
+        return 0
+    key = (one.chromosome, one.phase)
+    before = sets.get(key)
+    if before is None and len(sets) == MOST_SETS:
+        sets.pop(next(iter(sets)))
+    sets[key] = (id, one.side)
+    if before is None:
+        return 0
+    results.add(phased(subject, before[0], id, before[1] == one.side))
+    return 1
+
+
+def _looked(subject: Subject, piece: Piece, studied: Results) -> int:
+    """Tell of some intervals of a gVCF; how many were read."""
+    began = min(interval[0] for interval in (*piece.studied, *piece.uncallable))
+    studied.add(region(subject, piece.chromosome, piece.studied, piece.uncallable, began))
+    return len(piece.studied)
 
 
 def read_bed(file: BinaryIO) -> dict[str, list[Interval]]:
@@ -122,6 +159,23 @@ def read_bed(file: BinaryIO) -> dict[str, list[Interval]]:
         if name:
             found.setdefault(name, []).append((int(parts[1]) + 1, int(parts[2])))
     return found
+
+
+def read_genes(file: BinaryIO) -> tuple[Gene, ...]:
+    """The genes of a BED file whose fourth column names them, by symbol or HGNC id; several intervals of one name are
+    one gene. Raises NotVcf for a line that is none."""
+    found: list[Gene] = []
+    for number, line in lines(opened(file)):
+        parts = line.split()
+        if not parts or parts[0] in ("track", "browser") or parts[0].startswith("#"):
+            continue
+        name = contig_name(parts[0])
+        if len(parts) < 4 or not parts[1].isdecimal() or not parts[2].isdecimal() or int(parts[1]) >= int(parts[2]):
+            raise NotVcf(f"Line {number} of the genes is no interval with a name: CHROM START END GENE.")
+        if name:
+            code = parts[3] if parts[3].startswith("HGNC:") else ""
+            found.append(Gene(name, (int(parts[1]) + 1, int(parts[2])), parts[3], code))
+    return tuple(found)
 
 
 def _conclusion(tally: Tally) -> str:

@@ -16,6 +16,7 @@ LOINC, SO, UCUM = "http://loinc.org", "http://www.sequenceontology.org", "http:/
 GUIDE = "http://hl7.org/fhir/uv/genomics-reporting"
 NUCCORE, HGVS = "http://www.ncbi.nlm.nih.gov/nuccore", "http://varnomen.hgvs.org"
 SPDI, DBSNP = "https://api.ncbi.nlm.nih.gov/variation/v0/", "http://www.ncbi.nlm.nih.gov/snp"
+PHASES = "http://terminology.hl7.org/CodeSystem/sequence-phase-relationship-cs"
 SOURCES = {GERMLINE: ("LA6683-2", "Germline"), SOMATIC: ("LA6684-0", "Somatic")}
 STATES = {
     "heteroplasmic": "LA6703-8", "homoplasmic": "LA6704-6", "homozygous": "LA6705-3", "heterozygous": "LA6706-1",
@@ -75,18 +76,43 @@ def variant(subject: Subject, found: Variant) -> Resource:
     }
 
 
-def region(subject: Subject, chromosome: str, studied: Sequence[Interval], uncallable: Sequence[Interval]) -> Resource:
-    """The Observation of what was looked at on a chromosome."""
-    unread = {"code": {"coding": [{"system": f"{GUIDE}/CodeSystem/tbd-codes-cs", "code": "uncallable-regions"}]}}
+def phased(subject: Subject, one: str, other: str, together: bool) -> Resource:
+    """The Observation of how two variants, by their ids, lie: on one copy of the chromosome (cis) or not (trans)."""
+    value = "Cis" if together else "Trans"
+    made = _observation(subject, "sequence-phase-relationship", "82120-7", _id("phase", subject, one, other))
     return {
-        **_observation(subject, "region-studied", "53041-0", _id("region", subject, chromosome)),
+        **made,
+        "valueCodeableConcept": {"coding": [{"system": PHASES, "code": value}]},
+        "derivedFrom": [{"reference": f"Observation/{id}"} for id in (one, other)],
+    }
+
+
+def region(
+    subject: Subject,
+    chromosome: str,
+    studied: Sequence[Interval],
+    uncallable: Sequence[Interval],
+    part: object = "",
+    genes: Sequence[tuple[str, str]] = (),
+) -> Resource:
+    """The Observation of what was looked at on a chromosome, or of a part of it; of genes their name and HGNC id."""
+    unread = {"code": {"coding": [{"system": f"{GUIDE}/CodeSystem/tbd-codes-cs", "code": "uncallable-regions"}]}}
+    said = (chromosome, part) if part != "" else (chromosome,)
+    return {
+        **_observation(subject, "region-studied", "53041-0", _id("region", subject, *said)),
         "component": [
+            *(_gene(*one) for one in genes),
             _coded("48013-7", NUCCORE, accession_of(subject.assembly, chromosome)),
             _coded("92822-6", LOINC, "LA30102-0", "1-based character counting"),
             *({**_code("51959-5"), "valueRange": _range(*one)} for one in studied),
             *({**unread, "valueRange": _range(*one)} for one in uncallable),
         ],
     }
+
+
+def _gene(name: str, code: str) -> Resource:
+    coding = {"coding": [{"system": "http://www.genenames.org", "code": code, "display": name}]} if code else {}
+    return {**_code("48018-6"), "valueCodeableConcept": coding or {"text": name}}
 
 
 def panel(subject: Subject, number: int, members: Iterable[str]) -> Resource:

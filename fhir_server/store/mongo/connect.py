@@ -3,6 +3,7 @@
 https://www.mongodb.com/docs/manual/core/transactions/ https://pymongo.readthedocs.io/en/stable/api/pymongo/asynchronous/
 """
 
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -60,10 +61,19 @@ TERM_INDEXES: dict[str, Keys] = {
 }
 
 
+class Overflowing:
+    """The types known to have overflow documents (large.py), and when this process first and last heard of them."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, float] = {}  # type -> seconds of the monotonic clock
+        self.asked = -math.inf
+
+
 class Database(NamedTuple):
     """The client and the collections of one database."""
 
     client: AsyncMongoClient[Document]
+    overflowing: Overflowing
     resource: Collection  # the current version of every resource, with its index arrays (document.py)
     overflow: Collection  # index arrays of a resource that has too many of them
     version: Collection  # every version with its body: reads of old ones, history, change feed
@@ -102,7 +112,7 @@ async def connect(url: str) -> Database:
 
 def _database(client: AsyncMongoClient[Document], name: str) -> Database:
     safe = client.get_database(name, write_concern=WriteConcern("majority"), read_concern=ReadConcern("majority"))
-    return Database(client, *(safe[collection] for collection in Database._fields[1:]))
+    return Database(client, Overflowing(), *(safe[collection] for collection in Database._fields[2:]))
 
 
 async def check(database: Database) -> None:
@@ -143,7 +153,7 @@ async def _prepare(database: Database) -> None:
 
 async def _create(database: Database) -> None:
     there = set(await database.resource.database.list_collection_names())
-    for collection in database[1:]:
+    for collection in database[2:]:
         if collection.name not in there:
             # Bodies are JSON: zstd halves what snappy leaves, at no cost that the load shows.
             options: dict[str, Any] = {"storageEngine": {"wiredTiger": {"configString": "block_compressor=zstd"}}}
@@ -159,6 +169,9 @@ async def _create(database: Database) -> None:
             await collection.create_index(keys, name=name)
     await database.term.create_index([("e", 1), ("c", 1)], name="code", unique=True)
     await database.state.create_index([("ttl", 1)], name="ttl", expireAfterSeconds=0)
+    if not await database.meta.find_one({"_id": "overflow"}):  # new, or of a version that told nobody
+        types = await database.overflow.distinct("t")
+        await database.meta.update_one({"_id": "overflow"}, {"$addToSet": {"types": {"$each": types}}}, upsert=True)
 
 
 @asynccontextmanager

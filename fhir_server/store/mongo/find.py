@@ -63,7 +63,7 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
     if not types:
         return None
     order, computed = _order(query.sort, types)
-    compiler = Compiler(database, session, types, await overflowing(database, session))
+    compiler = Compiler(database, session, types, await overflowing(database))
     parts = conjuncts(query.where)
     by_date = order[0] == ("when", -1)
     pinned = await pinned_filter(compiler, parts, by_date)
@@ -204,7 +204,7 @@ async def _version(database: Database, key: str, version: int) -> Document | Non
 
 
 async def _matching(database: Database, type_: str, key: str, where: Predicate) -> Document | None:
-    compiler = Compiler(database, None, (type_,), await overflowing(database, None))
+    compiler = Compiler(database, None, (type_,), await overflowing(database))
     plan = await compiler.plan_of(conjuncts(where), {"_id": key})
     stages = [*plan.pipeline((type_,)), {"$project": COLUMNS}]
     rows = await (await database.resource.aggregate(stages)).to_list()

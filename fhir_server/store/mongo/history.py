@@ -117,7 +117,7 @@ class Today:
 
     async def _pipeline(self, type_: str) -> list[Document]:
         if type_ not in self._pipelines:
-            compiler = Compiler(self._database, None, (type_,), await overflowing(self._database, None))
+            compiler = Compiler(self._database, None, (type_,), await overflowing(self._database))
             self._pipelines[type_] = (await compiler.plan(self._where)).pipeline((type_,))
         return self._pipelines[type_]
 

@@ -3,6 +3,8 @@
 A MongoDB document holds 16 MB at most. https://www.mongodb.com/docs/manual/reference/limits/
 """
 
+import asyncio
+import time
 from collections.abc import Sequence
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -13,6 +15,7 @@ from fhir_server.store.seam import Change, Stored
 
 MOST_ENTRIES = 2_000
 MOST_BYTES = 8 * 1024 * 1024
+FRESH = 1.0  # seconds
 INDEXED = ("k", "d", "q", "x")
 
 
@@ -39,9 +42,31 @@ def overflow(change: Change) -> list[Document]:
     return made
 
 
-async def overflowing(database: Database, session: AsyncClientSession | None) -> frozenset[str]:
-    """The types of which some resource has overflow documents: usually none, and then searches ask no further."""
-    return frozenset(await database.overflow.distinct("t", session=session))
+async def overflowing(database: Database) -> frozenset[str]:
+    """The types of which some resource may have overflow documents: usually none, and then searches ask no further.
+
+    The answer is up to `FRESH` seconds old, which is right because writers wait (`announce`).
+    """
+    known = database.overflowing
+    now = time.monotonic()
+    if now - known.asked > FRESH:
+        row = await database.meta.find_one({"_id": "overflow"})
+        for type in row["types"] if row else ():
+            known.heard.setdefault(type, time.monotonic())
+        known.asked = now
+    return frozenset(known.heard)
+
+
+async def announce(database: Database, overflows: Sequence[Document]) -> None:
+    """Before the first overflow documents of a type: tell, and wait until no process searches without them."""
+    known = database.overflowing
+    types = {row["t"] for row in overflows}
+    if new := sorted(types - known.heard.keys()):
+        await database.meta.update_one({"_id": "overflow"}, {"$addToSet": {"types": {"$each": new}}}, upsert=True)
+        for type in new:
+            known.heard.setdefault(type, time.monotonic())
+    if types:
+        await asyncio.sleep(max(known.heard[type] for type in types) + FRESH - time.monotonic())
 
 
 async def complete(database: Database, session: AsyncClientSession | None, rows: Sequence[Document]) -> list[Stored]:

@@ -7,6 +7,7 @@ within the parameter's range. Ranges (date, number, quantity) stay numbers besid
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from fhir_server.search.predicate import Entry, Param, Test, fields
 
 TAB, ESCAPE, CUT = "\t", "\x01", "\x02"
 LONGEST, KEPT = 400, 300  # characters: a longer key keeps its first 300 and a digest, so that index keys stay small
+LISTS = 8  # long lists of keys that are kept: 25,000 are 4 MB with what they were made of
 MARKS = {"token": "=", "reference": "@", "string": "~", "uri": ":", "quantity": "+", "number": "%", "date": "#"}
 ORDER = {"token": "code system", "reference": "id type url version", "quantity": "code system unit",
          "string": "norm exact", "uri": "uri", "date": "", "number": ""}  # fmt: skip
@@ -101,7 +103,7 @@ def condition(shape: Shape, code: str, tests: Iterable[Test]) -> Exact | Within:
     asked: dict[str, list[tuple[str, Any]]] = {}
     tests = tuple(tests)
     if tests and tests[0][1] == "in":
-        return Exact([key for value in tests[0][2] for key in _listed(shape, code, value)])
+        return Exact([*_all_listed(shape, code, tests[0][2])])
     for field, operator, value in tests:
         if field in shape.names:
             asked.setdefault(field, []).append((operator, value))
@@ -111,6 +113,11 @@ def condition(shape: Shape, code: str, tests: Iterable[Test]) -> Exact | Within:
     if shape.kind == "reference" and set(asked) == set(equal) == {"type", "id"} and equal["id"]:
         return Exact([local(shape, equal["type"], equal["id"]), alias(code, equal["type"], equal["id"])])
     return _within(shape, asked, equal)
+
+
+@lru_cache(maxsize=LISTS)
+def _all_listed(shape: Shape, code: str, wanted: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(key for value in wanted for key in _listed(shape, code, value))
 
 
 def _listed(shape: Shape, code: str, value: tuple[str, ...]) -> list[str]:

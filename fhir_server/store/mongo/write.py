@@ -21,7 +21,7 @@ from fhir_server.store.mongo import find, state
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, Document, columns, index_fields, key_of, next_number
 from fhir_server.store.mongo.expunge import expunge
-from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, chunks, complete, overflow
+from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, announce, chunks, complete, overflow
 from fhir_server.store.mongo.lock import buckets, every_place, one_place, searched_types
 from fhir_server.store.mongo.orphan import end_orphans
 from fhir_server.store.mongo.settle import LATE, milliseconds
@@ -179,6 +179,7 @@ class MongoTx:
                 )
                 grown.append(key)
             more += overflow(change)
+        await announce(database, more)
         self._speak()
         if grown:
             await database.overflow.delete_many({"of": {"$in": grown}}, session=session)
@@ -220,6 +221,7 @@ async def replace_entries(database: Database, row: Stored, entries: tuple[Entry,
         if done.matched_count:
             await database.overflow.delete_many({"of": key_of(row.type, row.id)}, session=session)
             if more := overflow(change):
+                await announce(database, more)
                 await database.overflow.insert_many(more, ordered=False, session=session)
 
 

@@ -117,7 +117,8 @@ def tells_all(part: Predicate) -> bool:
     """Whether the source of a condition finds just the rows that meet it, so that they need no test."""
     match part:
         case Is(param, tests):
-            return param.kind in ("token", "reference") and bool(tests) and tests[0][1] == "="
+            told = ("=", "in") if param.kind == "token" else ("=",) if param.kind == "reference" else ()
+            return bool(tests) and tests[0][1] in told
         case Or(parts):
             return all(map(tells_all, parts))
     return False

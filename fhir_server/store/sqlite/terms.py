@@ -16,7 +16,7 @@ from fhir_server.store.seam import Conflict, Tx
 from fhir_server.store.terms import AllOf, Among, AnyOf, Below, Condition, Edition, Keyed, No, Term
 
 T = TypeVar("T")
-FEW = 8  # codes that are looked up one by one
+FEW = 8  # codes that are looked up at once
 CHUNK = 20_000  # rows removed in one transaction
 
 TABLES = (
@@ -143,10 +143,9 @@ class SqliteTerms:
         """See Terms. Few codes are looked up where the request runs: a lookup takes microseconds."""
 
         def run(connection: sqlite3.Connection) -> list[Term]:
-            sql = f"SELECT {_COLUMNS} FROM term WHERE e=? AND code=?"
-            if len(codes) <= FEW:
-                found = [connection.execute(sql, (edition, code)).fetchone() for code in dict.fromkeys(codes)]
-                return sorted(_term(row) for row in found if row is not None)
+            if len(codes) <= FEW:  # with one statement: to begin to read takes longer than to look up
+                sql = f"SELECT {_COLUMNS} FROM term WHERE e=? AND code IN ({','.join('?' * len(codes))}) ORDER BY t"
+                return list(map(_term, connection.execute(sql, (edition, *codes)).fetchall()))
             sql = f"SELECT {_COLUMNS} FROM term WHERE e=? AND code IN (SELECT value FROM json_each(?)) ORDER BY t"
             return [_term(row) for row in connection.execute(sql, (edition, json.dumps(list(codes))))]
 
@@ -187,9 +186,8 @@ def _term(row: tuple[int, str, bytes, bytes]) -> Term:
 def _sql(connection: sqlite3.Connection, where: Condition, edition: int) -> tuple[str, tuple[Any, ...]]:
     """A condition on `term` as SQL with its arguments. Each list is made once and looked up in."""
     match where:
-        case Below(n):
-            found = connection.execute("SELECT ns FROM term_below WHERE a=?", (edition << 32 | n,)).fetchone()
-            return _sql(connection, Among(tuple(array("I", found[0])) if found else ()), edition)
+        case Below():
+            return _sql(connection, Among(_numbers(connection, where, edition)), edition)
         case Among(ns):
             return "t IN (SELECT value FROM json_each(?))", (json.dumps([edition << 32 | n for n in ns]),)
         case Keyed(key, False):
@@ -199,9 +197,22 @@ def _sql(connection: sqlite3.Connection, where: Condition, edition: int) -> tupl
         case No(part):
             text, args = _sql(connection, part, edition)
             return f"NOT {text}", args
+        case AnyOf(parts) if len(parts) > 1 and all(isinstance(part, Among | Below) for part in parts):
+            # One list, not one OR another: those SQLite does not look up, it reads all terms.
+            numbers = {n for part in parts for n in _numbers(connection, part, edition)}
+            return _sql(connection, Among(tuple(sorted(numbers))), edition)
         case AllOf(parts) | AnyOf(parts):
             pieces = [_sql(connection, part, edition) for part in parts]
             every = isinstance(where, AllOf)
             text = (" AND " if every else " OR ").join(text for text, _ in pieces) or str(int(every))
             return f"({text})", tuple(arg for _, args in pieces for arg in args)
     raise ValueError(f"{where} is no condition")
+
+
+def _numbers(connection: sqlite3.Connection, where: Condition, edition: int) -> tuple[int, ...]:
+    """The terms that an Among lists, or that a Below finds in its row."""
+    if isinstance(where, Among):
+        return where.ns
+    assert isinstance(where, Below)
+    found = connection.execute("SELECT ns FROM term_below WHERE a=?", (edition << 32 | where.n,)).fetchone()
+    return tuple(array("I", found[0])) if found else ()

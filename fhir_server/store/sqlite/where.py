@@ -150,27 +150,17 @@ class Compiler:
             numbers = [self.hasher.resource(type_, id) for (id,) in wanted]
             return Sql(f"{r}.h IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
         x = self._alias()
-        texts = [
-            f"{value[1]}\x01{self.hasher.narrow(value[0])}" if param.kind == "token" else "/".join(value)
-            for value in wanted
-        ]
         return Sql(
             f"EXISTS (SELECT 1 FROM json_each({r}.plain,?) {x} WHERE {x}.value IN (SELECT value FROM json_each(?)))",
-            (f'$."{param.code}"', json.dumps(texts)),
+            (f'$."{param.code}"', self.hasher.plain_list(param.kind, wanted)),
         )
 
     def _listed_source(self, type_: str, param: Param, wanted: tuple[Any, ...]) -> Sql:
         x, j = self._alias(), self._alias()
         if param.kind == "token":
-            by_system: dict[int, dict[int, None]] = {}
-            for system, code in wanted:
-                by_system.setdefault(self.hasher.narrow(system), {})[self.hasher.code(type_, param, code)] = None
             found = [
-                Sql(
-                    f"SELECT {x}.rid FROM json_each(?) {j} CROSS JOIN key {x} ON {x}.k={j}.value AND {x}.v=?",
-                    (json.dumps(list(codes)), system),
-                )
-                for system, codes in by_system.items()
+                Sql(f"SELECT {x}.rid FROM json_each(?) {j} CROSS JOIN key {x} ON {x}.k={j}.value AND {x}.v=?", one)
+                for one in self.hasher.key_lists(type_, param, wanted)
             ]
             return join(" UNION ALL ", found, Sql("SELECT rid FROM key WHERE 0", ()), wrap=False)
         numbers = [self.hasher.resource(type_ if param.kind == "id" else value[0], value[-1]) for value in wanted]

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from fhir_server.fhir.definitions import Definitions, Element
-from fhir_server.views.looked import Looked
-from fhir_server.views.values import failed
+from fhir_server.fhirpath.looked import Looked
+from fhir_server.fhirpath.values import failed
 
-Run = Callable[[Any, int], Any]  # (the value that the expression is about, %rowIndex) -> result
+# (the value that the expression is about, what stays the same within it: %rowIndex of a view, resources) -> result
+Run = Callable[[Any, Any], Any]
 NOTHING: list[Any] = []
 # Types of which the values are also of another one. https://hl7.org/fhir/R4/datatypes.html
 ABOVE: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from fhir_server.fhir.references import parse as parse_reference
-from fhir_server.views.expr import (
+from fhir_server.fhirpath.expr import (
     NOTHING,
     Expr,
     Run,
@@ -22,9 +22,9 @@ from fhir_server.views.expr import (
     of_type,
     single,
 )
-from fhir_server.views.looked import Looked
-from fhir_server.views.parse import Literal, Name, Node
-from fhir_server.views.values import bounded, text_of, truth
+from fhir_server.fhirpath.looked import Looked
+from fhir_server.fhirpath.parse import Literal, Name, Node
+from fhir_server.fhirpath.values import bounded, text_of, truth
 
 
 class Around(NamedTuple):

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.fhir.definitions import Definitions
-from fhir_server.views.boundary import DATES
-from fhir_server.views.expr import ABOVE, Expr, child, constant, entire, focus, listed, nothing, of_type, single
-from fhir_server.views.functions import FUNCTIONS, Around, distinct
-from fhir_server.views.looked import Looked
-from fhir_server.views.parse import Binary, Call, Index, Literal, Name, Negative, Node, Variable, parse
-from fhir_server.views.values import LOGIC, calculated, compared, equal, failed, same_date, truth
+from fhir_server.fhirpath.boundary import DATES
+from fhir_server.fhirpath.expr import ABOVE, Expr, child, constant, entire, focus, listed, nothing, of_type, single
+from fhir_server.fhirpath.functions import FUNCTIONS, Around, distinct
+from fhir_server.fhirpath.looked import Looked
+from fhir_server.fhirpath.parse import Binary, Call, Index, Literal, Name, Negative, Node, Variable, parse
+from fhir_server.fhirpath.values import LOGIC, calculated, compared, equal, failed, same_date, truth
 
 ROW_INDEX = "rowIndex"
 

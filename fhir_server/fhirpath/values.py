@@ -9,7 +9,7 @@ from typing import Any
 
 from fhir_server.fhir.dates import bounds
 from fhir_server.fhir.outcome import FhirError, refuse
-from fhir_server.views.boundary import boundary
+from fhir_server.fhirpath.boundary import boundary
 
 Both = Callable[[Any, Any], Any]
 

@@ -1,0 +1,91 @@
+"""Invariants as Python functions, where all that they say can be one. https://hl7.org/fhirpath/N1/
+
+Most invariants ask whether something is there or has a code: compiled (fhirpath/path.py) they take some microseconds,
+where fhirpathpy takes milliseconds. Only a plain yes or no counts; what is not compiled, has no answer, or is asked of
+values beside which only extensions stand (`_name`) is left to fhirpathpy, which has the last word.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.fhir.definitions import load
+from fhir_server.fhirpath.expr import Expr, focus
+from fhir_server.fhirpath.functions import FUNCTIONS
+from fhir_server.fhirpath.parse import Binary, Call, Index, Literal, Name, Negative, Node, Variable, parse
+from fhir_server.fhirpath.path import Compiler
+
+Resource = Mapping[str, Any]
+Run = Callable[[Any, Any], Any]
+# Those that mean here just what they mean there: no functions of views alone, none on how values are written.
+USED = frozenset(FUNCTIONS) & {
+    "where", "exists", "empty", "all", "select", "not", "first", "last", "count", "extension", "ofType",
+    "startsWith", "endsWith", "contains",
+}  # fmt: skip
+SIGNS = frozenset(("and", "or", "xor", "implies", "=", "!=", "<", "<=", ">", ">=", "in", "is", "as", "|"))
+
+
+def answer(expression: str, structure: str, value: Any, resource: Resource, whole: Resource) -> bool | None:
+    """What an invariant says of an element of a `resource`, which may be inside a `whole` one; None: ask fhirpathpy."""
+    run = _compiled(expression, structure, str(resource["resourceType"]), str(whole["resourceType"]))
+    if run is None:
+        return None
+    try:
+        found = run(value, (resource, whole, value))
+    except Exception:  # more values than one where one must be, or a value that is none of its type
+        return None
+    return found if isinstance(found, bool) else None
+
+
+def beside(value: Any) -> bool:
+    """Whether there is an element anywhere that has extensions beside its value, or in its place."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            for key, inner in one.items():
+                if key[:1] == "_":
+                    return True
+                if isinstance(inner, dict | list):
+                    stack.append(inner)
+        elif isinstance(one, list):
+            stack += [inner for inner in one if isinstance(inner, dict | list)]
+    return False
+
+
+@lru_cache(maxsize=5_000)
+def _compiled(expression: str, structure: str, resource: str, whole: str) -> Run | None:
+    known = load()
+    about = focus(structure, structure) if structure in known.structures else focus(structure, "")
+    constants = {
+        "resource": _given(0, resource),
+        "rootResource": _given(1, whole),
+        "context": _given(2, structure)._replace(structure=about.structure),
+    }
+    try:
+        if not _plain(parse(expression)):
+            return None
+        return Compiler(known, structure.partition(".")[0], constants, "").compile(expression, about).run
+    except (ValueError, KeyError, RecursionError):
+        return None
+
+
+def _given(place: int, type: str) -> Expr:
+    return Expr(lambda value, at: at[place], False, type, type)
+
+
+def _plain(node: Node) -> bool:
+    """Whether an expression is made only of what means the same to both."""
+    match node:
+        case Literal(_, type):
+            return type in ("", "boolean", "string", "integer")
+        case Variable(name):
+            return name in ("$this", "resource", "rootResource", "context")
+        case Name(of, _):
+            return of is None or _plain(of)
+        case Call(of, name, args):
+            return name in USED and (of is None or _plain(of)) and all(map(_plain, args))
+        case Binary(sign, left, right):
+            return sign in SIGNS and _plain(left) and _plain(right)
+        case Index() | Negative():
+            return False
