@@ -7,6 +7,8 @@ told in advance. Key and address of the storage are boto3's to find (AWS_ACCESS_
 
 import asyncio
 import logging
+import secrets
+import shutil
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +57,11 @@ class Bucket:
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             if not (folder / name).exists():
-                self._s3.download_file(self._bucket, f"{self._begin}{id}/{name}", str(folder / name))
+                found = self._s3.get_object(Bucket=self._bucket, Key=f"{self._begin}{id}/{name}")
+                part = folder / f"{name}.{secrets.token_hex(4)}.new"
+                with part.open("wb") as file:
+                    shutil.copyfileobj(found["Body"], file)
+                part.replace(folder / name)
 
     def names(self, id: str) -> list[str]:
         """What is kept of an export."""
@@ -99,11 +105,10 @@ def bucket_of(server: Server, root: str) -> Bucket | None:
 
 async def asked(call: Callable[..., T], *given: Any) -> T:
     """What a Bucket answers. Raises FhirError 503 if the storage does not."""
-    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         return await asyncio.to_thread(call, *given)
-    except (Boto3Error, BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError) as error:
         log.error("object storage: %s", error)
         raise refuse(503, "transient", "The storage of exports does not answer; the server's log has more.") from None

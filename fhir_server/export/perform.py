@@ -33,6 +33,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
+PAUSE = 200  # lines of a block between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
 
@@ -146,10 +147,9 @@ class Writing:
             await bring_back(self.server, self.folder, [file.name for file in self._outputs()])
             await asyncio.to_thread(sorted.sort)
             while number < sorted.count:
-                for block in sorted.blocks(number, person):
+                for block in await asyncio.to_thread(list, sorted.blocks(number, person)):
                     await self._block(sorted, block, (number, person), line)
                     person, line = person + 1, 0
-                    await asyncio.sleep(0)
                 number, person = number + 1, 0
         finally:
             sorted.remove()
@@ -166,6 +166,8 @@ class Writing:
                 await self._close((*place, number), continues=True)
             if self.out is None or number == first:
                 self._file().write_line(header(block.person), counted=False)
+            if number % PAUSE == 0:
+                await asyncio.sleep(0)
             line = sorted.read(block.places[number])
             self._file().write_again(line.body, line.key, line.part, line.patients.encode().split(b","))
 
