@@ -12,6 +12,7 @@ from fhir_server.access.judging import Consents
 from fhir_server.access.renewal import renewing
 from fhir_server.access.review import ReviewGuard
 from fhir_server.access.rules import Rules
+from fhir_server.access.write import Guard
 from fhir_server.admission import Admission
 from fhir_server.audit.fold import auditing
 from fhir_server.auth.bearer import bearer
@@ -34,6 +35,7 @@ from fhir_server.search.index import indexer
 from fhir_server.server import Server
 from fhir_server.settings import Settings
 from fhir_server.store import open_store
+from fhir_server.terminology.codes import Terminology
 from fhir_server.terminology.known import known as known_terminology
 from fhir_server.validation.structure import validator
 
@@ -69,7 +71,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     written = asyncio.Event()
     store = await open_store(settings.store)
     try:
-        terminology = await known_terminology(store.terms)
+        terminology, editions = await known_terminology(store.terms)
         gc.freeze()  # the definitions live as long as the process: no collection need look at them
         gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
         names = frozenset(row.name for row in INTERACTIONS)
@@ -77,6 +79,9 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
 
         def describe(definitions: Definitions) -> bytes:
             return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
+
+        def guarded(terminology: Terminology) -> tuple[Guard, ...]:
+            return StudyGuard(terminology, settings.base, written), ReviewGuard(index, clock, settings.release_days)
 
         index, key = indexer(definitions, settings.base), await shared_key(store)
         server = Server(
@@ -103,7 +108,9 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             capabilities=describe(definitions),
             describe=describe,
             written=written,
-            guards=(StudyGuard(terminology, settings.base, written), ReviewGuard(index, clock, settings.release_days)),
+            guards=guarded(terminology),
+            guarded=guarded,
+            editions=editions,
             admission=Admission(settings.body_room, settings.body_queue),
             page_key=key,
         )

@@ -85,6 +85,10 @@ COMMANDS = {
             ("--every-filter", {"action": "store_true", "help": "vcf: also what failed a filter"}),
             ("--regions", {"type": Path, "metavar": "BED", "help": "vcf: regions that were studied"}),
             ("--uncallable", {"type": Path, "metavar": "BED", "help": "vcf: regions without a result"}),
+            (
+                "--observations",
+                {"type": Path, "metavar": "PANEL", "help": "dtc: preliminary findings at a VCF's sites"},
+            ),
             ("--genes", {"type": Path, "metavar": "BED", "help": "vcf: where genes lie that were to be read (gVCF)"}),
             ("--min-depth", {"type": int, "default": 10, "help": "vcf: reads that a block of a gVCF needs"}),
             ("--min-quality", {"type": int, "default": 20, "help": "vcf: GQ that a block of a gVCF needs"}),

@@ -40,6 +40,8 @@ class Server:
     import_place: asyncio.Event = field(default_factory=asyncio.Event)  # set when it has ended, or another is there
     polls: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of exports, to tell the impatient
     describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
+    editions: tuple[int, ...] = ()  # the numbers of those that were imported, of which `terminology` is made
+    guarded: Callable[[Terminology], tuple[Guard, ...]] = lambda terminology: ()  # `guards` for another terminology
     custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched
     grants: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of access tokens seen in this second
     key_sets: Recent[str, Any] = field(default_factory=lambda: Recent(1000))  # fetched from clients and issuers

@@ -172,6 +172,9 @@ def _of_result(resource: Resource) -> str:
     parts = resource.get("component", ())
     inner = {code for part in parts for _, code in _codings(part.get("code"))}
     profiles = " ".join(resource.get("meta", {}).get("profile", ())).lower()
+    consumer = (DATA_CLASS, "direct-to-consumer") in set(_codings(resource.get("category")))
+    if consumer and resource.get("status") == "preliminary":  # genomics/panel.py; a laboratory's own is final one day
+        return "direct-to-consumer"
     if TUMOUR_CODES & codes:
         return "somatic-genomic"
     if "GE" in categories or (codes | inner) & GENOMIC_CODES or "genom" in profiles or "variant" in profiles:

@@ -21,6 +21,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Import and print the summary; 1 if anything was refused. Raises FileNotFoundError, ValueError, StoreError."""
     if str(args.paths[0]) == ctml.NAME:
         return ctml.import_(args, settings)
+    if args.observations and args.paths[0] != Path("dtc"):
+        raise ValueError("--observations is for raw data of a test: fhir-server import dtc FILE --patient ID.")
     if args.paths[0] == Path("dtc"):
         with dtc.kept(args) as (path, told, patient):
             print(told)

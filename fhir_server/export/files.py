@@ -27,7 +27,7 @@ from fhir_server.export.bucket import Bucket, asked, bucket_of
 from fhir_server.export.job import EXPORTS, File
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.server import Server
-from fhir_server.store.seam import Stored
+from fhir_server.store.seam import Lines, Stored
 
 NAME = re.compile(r"[0-9]{1,6}\.[A-Za-z]{1,64}\.ndjson", re.ASCII)
 _REFERENCES = re.compile(rb'"reference":"([^"]*)"')
@@ -121,28 +121,35 @@ class Output:
 
     def write(self, rows: list[Stored], shown: list[Stored], refs: bool = False) -> None:
         """Add resources, a line each, as they are shown. `refs`: note what they refer to."""
-        chunk = b"\n".join([row.body for row in rows]) + b"\n"
-        self._note(chunk, refs)
-        if self.type == "Patient":
-            self._refs.update(b"Patient/" + row.id.encode() for row in rows)
+        chunk, ids = b"\n".join([row.body for row in rows]), [row.id for row in rows]
+        self._note(chunk, refs, ids)
         if shown is not rows:
-            chunk = b"\n".join([row.body for row in shown]) + b"\n"
+            chunk = b"\n".join([row.body for row in shown])
             for row, told in zip(rows, shown, strict=True):
                 if told.id != row.id:
                     self._parts.append(f"id {row.id}")
                 elif told.body is not row.body:
                     self._parts.append(f"contact {row.id}")
+        self._put(chunk, ids)
+
+    def write_lines(self, lines: Lines, refs: bool = False) -> None:
+        """The same of a page that the store put together."""
+        self._note(lines.text, refs, lines.ids)
+        self._put(lines.text, lines.ids)
+
+    def _put(self, chunk: bytes, ids: list[str]) -> None:
         if _ATTACHED in chunk:  # of an attachment: whoever loads the file knows no base
             chunk = chunk.replace(_ATTACHED, self._attached)
         self._file.write(chunk)
-        self._ids += [row.id for row in rows]
-        self.count += len(rows)
-        self.size += len(chunk)
+        self._file.write(b"\n")
+        self._ids += ids
+        self.count += len(ids)
+        self.size += len(chunk) + 1
 
     def write_line(self, line: bytes, counted: bool = True) -> None:
         """Add a line that is no stored resource, and counts as one, or not."""
         if counted:
-            self._note(line, False)
+            self._note(line, False, ())
         self._file.write(line + b"\n")
         self.count += counted
         self.size += len(line) + 1
@@ -156,8 +163,11 @@ class Output:
         self.count += 1
         self.size += len(line) + 1
 
-    def _note(self, text: bytes, refs: bool) -> None:
-        """Remember whom a text names. Stored bytes are our own encoding, in which references look one way only."""
+    def _note(self, text: bytes, refs: bool, ids: Iterable[str]) -> None:
+        """Remember whom the text of resources names. Stored bytes are our own encoding, in which references look one
+        way only."""
+        if self.type == "Patient":
+            self._refs.update(b"Patient/" + id.encode() for id in ids)
         if self._base in text:
             text = text.replace(self._base, b"")
         self._refs.update((_REFERENCES if refs else _PATIENTS).findall(text))

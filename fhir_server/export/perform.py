@@ -121,17 +121,17 @@ class Writing:
         asked, told = await scope.asked(self.type), _Told(self)
         elements = elements_of(self.job.wish, self.type)
         refs = bool(scope.referenced) and self.job.wish.level != "system"
-        async with aclosing(rows_at(self.server, asked, self.job.at, self.job.place, told, self._room)) as batches:
+
+        def whole() -> bool:
+            plain = self.type != "Provenance" and scope.caller.partly is None
+            return plain and not elements and not self.job.wish.organized
+
+        walk = rows_at(self.server, asked, self.job.at, self.job.place, told, self._room, whole)
+        async with aclosing(walk) as batches:
             async for batch in batches:
-                rows = await self._chosen(scope, batch)
-                if rows:
-                    shown = self._shown(scope.caller, rows, elements)
-                    self._file().write(rows, shown, refs)
-                    if self.job.wish.organized:
-                        given = zip(rows, shown, strict=True)
-                        self._file().persons += [scope.persons(row, one) for row, one in given]
-                    self.job.written += len(rows)
-                    self.job.here += len(rows)
+                count = await self._take(scope, batch, elements, refs)
+                self.job.written += count
+                self.job.here += count
                 if self._full():
                     await self._close(batch.place)
                 await asyncio.sleep(0)
@@ -173,6 +173,20 @@ class Writing:
 
     def _outputs(self) -> list[File]:
         return [file for file in self.job.files if file.kind == "output"]
+
+    async def _take(self, scope: Scope, batch: Batch, elements: Sequence[str], refs: bool) -> int:
+        """Write a batch; returns how many resources."""
+        if batch.lines is not None:
+            if batch.lines.ids:
+                self._file().write_lines(batch.lines, refs)
+            return len(batch.lines.ids)
+        rows = await self._chosen(scope, batch)
+        if rows:
+            shown = self._shown(scope.caller, rows, elements)
+            self._file().write(rows, shown, refs)
+            if self.job.wish.organized:
+                self._file().persons += [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
+        return len(rows)
 
     def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
         """The rows as the caller may have them, and wants them."""

@@ -17,9 +17,10 @@ from fhir_server.fhir import codec
 from fhir_server.interactions.versions import holds
 from fhir_server.search.predicate import EVERYTHING, And, Indexed, Or, Predicate
 from fhir_server.server import Server
-from fhir_server.store.seam import Page, Position, Query, Stored
+from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 
 PAGE = 300  # resources read at a time: what is done with a page keeps other requests waiting
+LINES = 500  # the same where nothing has to be done but to write them
 CHANGED = 500  # versions looked at at a time
 
 
@@ -58,10 +59,11 @@ class Asked(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Some rows, and the place after them."""
+    """Some rows, or their lines, and the place after them."""
 
     rows: list[Stored]
     place: Any
+    lines: Lines | None = None
 
 
 def permitted(caller: Caller, type: str, where: Predicate, in_part: Predicate | None = None) -> Predicate:
@@ -78,26 +80,39 @@ def permitted(caller: Caller, type: str, where: Predicate, in_part: Predicate | 
 
 
 async def rows_at(
-    server: Server, asked: Asked, at: int, place: Any, told: Told, room: Callable[[int], int]
+    server: Server,
+    asked: Asked,
+    at: int,
+    place: Any,
+    told: Told,
+    room: Callable[[int], int],
+    whole: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[Batch, None]:
     """All rows after a place, at most `room(n)` at a time, n of those before not being written yet: the next page is
-    read while one is written."""
+    read while one is written. As lines while `whole()`, as far as nothing has to be known of them but their ids."""
     number, after = place if place is not None else (0, None)
     again = asked.again.batches if asked.again is not None else ()
     first, all = len(asked.batches), len(asked.batches) + len(again)
     # The resources that may lie in several batches: only what names two patients, so that it stays small.
     several = told.all() if place is not None and all > 1 else set()
 
-    def read(number: int, after: Any, count: int) -> Coroutine[Any, Any, Page]:
+    def read(number: int, after: Any, count: int) -> Coroutine[Any, Any, Page | Lines]:
         where = asked.permit(asked.batches[number]) if number < first else _permitted_again(asked, number - first)
-        return server.store.search(Query((asked.type,), where, count=min(PAGE, count), after=_tuple(after)))
+        query = Query((asked.type,), where, count=min(PAGE, count), after=_tuple(after))
+        if number < first and (first == 1 or asked.type == "Patient") and whole():
+            return server.store.lines(query._replace(count=min(LINES, count)), at)
+        return server.store.search(query)
 
     reading = asyncio.create_task(read(number, after, room(0))) if number < all else None
     try:
         while reading is not None:
             page, here = await reading, number
             number, after = (number, page.next) if page.next is not None else (number + 1, None)
-            reading = asyncio.create_task(read(number, after, room(len(page.rows)))) if number < all else None
+            pending = len(page.ids if isinstance(page, Lines) else page.rows)
+            reading = asyncio.create_task(read(number, after, room(pending))) if number < all else None
+            if isinstance(page, Lines):
+                yield Batch([], (number, after), page)
+                continue
             rows = [row for row in page.rows if row.updated <= at]
             if here >= first:
                 rows = [row for row in rows if await _told_again(server, asked, row) is not None]

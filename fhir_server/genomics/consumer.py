@@ -1,7 +1,7 @@
 """Raw data files of direct-to-consumer tests: which they are, and whether build and strand are what they should be.
 
 They are kept as they are, as a document of a data class of its own, and nothing is concluded from them: of what such a
-test reports only a part has been validated. https://hl7.org/fhir/R4/documentreference.html
+test reports only a part has been validated. What is made of them where it is asked for: panel.py. https://hl7.org/fhir/R4/documentreference.html
 """
 
 import base64
@@ -54,7 +54,7 @@ _OPPOSITE = str.maketrans("ACGT", "TGCA")
 
 
 class Row(NamedTuple):
-    """One marker: the bases found at a place, "" where it was not read."""
+    """One marker: the bases found at a place, "" where it was not read, or one copy of two only."""
 
     id: str
     position: int
@@ -118,6 +118,14 @@ def _check(file: BinaryIO) -> Checked:
     return Checked(vendor or "unknown", build, counted, unread)
 
 
+def markers(file: BinaryIO) -> Iterator[Row]:
+    """The markers of a file that was checked, one after the other."""
+    for _, line in lines(opened(file)):
+        row = None if line.startswith("#") else _row(line)
+        if row is not None:
+            yield row
+
+
 def _row(line: str) -> Row | None:
     """A line of any of the forms: by tabs with one or two columns of bases, or by commas in quotes."""
     try:
@@ -132,7 +140,7 @@ def _row(line: str) -> Row | None:
         return None
     if not set(bases) <= set("ACGTDI-0"):
         return None
-    return Row(id, position, bases.strip("-0"))
+    return Row(id, position, "" if "-" in bases or "0" in bases else bases)
 
 
 def document(patient: str, name: str, content: bytes, checked: Checked) -> Iterator[Resource]:

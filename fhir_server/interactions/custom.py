@@ -1,10 +1,14 @@
-"""The search parameters that a store was reindexed for, followed by every process that serves it. https://hl7.org/fhir/R4/search.html#all
+"""What a store was reindexed for and what was imported into it, followed by every process. https://hl7.org/fhir/R4/search.html#all
 
 $reindex writes State: the SearchParameters by which resources are indexed, and for which types that is done. A process
 looks whether the State changed at most once in LOOK seconds, and then serves with other definitions. New parameters
 are indexed from then on, but searched only when the types that they concern have been gone through.
+
+In the same second it sees which code systems were imported last of those that matching and consent compare by
+(terminology/known.py), and reads them if they are others.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +21,11 @@ from fhir_server.fhir.outcome import FhirError
 from fhir_server.search.custom import extended, parameters
 from fhir_server.search.index import indexer
 from fhir_server.server import Server
+from fhir_server.terminology.known import Known, known, matched
 
 KEY = "search-parameters"
 LOOK = 1.0  # seconds
+READ = 600.0  # seconds that a terminology is kept for those who come to ask for it
 
 
 class Custom(msgspec.Struct, frozen=True):
@@ -50,7 +56,8 @@ def indexed_by(custom: Custom) -> Definitions:
 
 
 async def rewired(server: Server) -> Server:
-    """The server by the State of its store: itself, unless that has changed."""
+    """The server by the State of its store and what was imported: itself, unless that has changed."""
+    server = await _recoded(server)
     custom, version = await read_custom(server)
     if version == server.custom:
         return server
@@ -71,3 +78,19 @@ async def rewired(server: Server) -> Server:
         capabilities=server.describe(definitions),
         custom=version,
     )
+
+
+async def _recoded(server: Server) -> Server:
+    """The server with the terminology of what was imported last. All who ask at a time wait for one reading of it."""
+    editions = await matched(server.store.terms)
+    if editions == server.editions:
+        return server
+    key = f"matched/{editions}"
+    reading: asyncio.Future[Known] | None = server.systems.get(key)
+    if reading is None or (reading.done() and reading.exception() is not None):
+        reading = asyncio.ensure_future(known(server.store.terms))
+        server.systems.put(key, reading, READ)
+    terminology, editions = await asyncio.shield(reading)
+    consents = replace(server.consents, terminology=terminology)
+    guards = server.guarded(terminology)
+    return replace(server, terminology=terminology, editions=editions, consents=consents, guards=guards)

@@ -51,7 +51,8 @@ class Sweep(msgspec.Struct, frozen=True):
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """How far the matcher has come. `engine`: what judged until now; another one judges everything anew."""
+    """How far the matcher has come. `engine`: what judged until now, and by which imported code systems; another
+    one judges everything anew."""
 
     after: list[Any] | None = None
     sweeps: tuple[Sweep, ...] = ()
@@ -123,7 +124,7 @@ async def step(server: Server) -> bool:
     Raises Lost if another process did it at the same time: what both wrote is the same.
     """
     feed, version = await _feed(server)
-    engine = f"{__version__} {server.settings.match_unknowns}"
+    engine = " ".join(map(str, (__version__, server.settings.match_unknowns, *server.editions)))
     if version == 0 or feed.engine != engine:
         after = feed.after if version else await _end(server)
         await _note(server, Feed(after, (Sweep(),), engine), version)

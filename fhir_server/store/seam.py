@@ -94,6 +94,14 @@ class Page(NamedTuple):
     total: int | None = None
 
 
+class Lines(NamedTuple):
+    """The bodies of a page put together, "\\n" between them; the ids of their resources; the position after them."""
+
+    text: bytes
+    ids: list[str]
+    next: Position | None = None
+
+
 class Tx(Protocol):
     """One transaction. Everything read in it is one snapshot plus its own writes."""
 
@@ -158,6 +166,11 @@ class Store(Protocol):
 
     async def search(self, query: Query) -> Page:
         """One page; deleted resources are never found."""
+        ...
+
+    async def lines(self, query: Query, at: int | None = None) -> Lines:
+        """As search in order of creation, for who passes bodies on as they are: without those that are later than `at`
+        (the page may be shorter than `count` for it, even empty, and others follow). Sort and total are ignored."""
         ...
 
     async def count(self, query: Query) -> int:

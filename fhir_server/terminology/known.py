@@ -1,11 +1,13 @@
 """What codes are compared by, shipped and imported: genes with all their names, and the tree of tumours.
 
 The large code systems of a store answer the terminology operations; of these two the matcher needs everything at hand.
-What is imported while a process runs, it knows after its next start. https://hl7.org/fhir/R4/terminology-module.html
+A process looks once a second which editions there are, and reads those that are new (interactions/custom.py).
+https://hl7.org/fhir/R4/terminology-module.html
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.fhir.codec import decode
 from fhir_server.store.terms import EVERY, Edition, Terms
@@ -17,13 +19,32 @@ PAGE = 5000
 _KEPT = frozenset({"parent", "inactive", "reference-sequence", "mane-select"})
 
 
-async def known(terms: Terms) -> Terminology:
+class Known(NamedTuple):
+    """A terminology, and the numbers of the editions that it was made of."""
+
+    terminology: Terminology
+    editions: tuple[int, ...]
+
+
+async def known(terms: Terms) -> Known:
     """The terminology that ships, with the editions of MATCHED that were imported last."""
-    editions = [found[0] for url in MATCHED if (found := await terms.editions(url))]
-    if not editions:
-        return load()
-    imported = [await _system(terms, edition) for edition in editions]
-    return build([*shipped(), *imported])
+    while True:
+        editions = await _matched(terms)
+        numbers = tuple(one.number for one in editions)
+        if not editions:
+            return Known(load(), numbers)
+        imported = [await _system(terms, edition) for edition in editions]
+        if numbers == await matched(terms):  # else some of it may have been replaced, and removed, while it was read
+            return Known(await asyncio.to_thread(build, [*shipped(), *imported]), numbers)
+
+
+async def matched(terms: Terms) -> tuple[int, ...]:
+    """The numbers of the editions that `known` would be made of."""
+    return tuple(one.number for one in await _matched(terms))
+
+
+async def _matched(terms: Terms) -> list[Edition]:
+    return [found[0] for url in MATCHED if (found := await terms.editions(url))]
 
 
 async def _system(terms: Terms, edition: Edition) -> dict[str, Any]:

@@ -105,18 +105,18 @@ async def table(
         return piece.rows
 
     try:
-        async for lines in pieces:
-            if not lines:
+        async for count, lines in pieces:
+            if not count:
                 continue
             if pool is None:
-                piece = made(view, kind, b"\n".join(lines))
+                piece = made(view, kind, lines)
                 out.add(piece.encoded)
                 rows += piece.rows
             else:
-                under_way.append(loop.run_in_executor(pool, _make, b"\n".join(lines)))
+                under_way.append(loop.run_in_executor(pool, _make, lines))
                 if len(under_way) >= AHEAD * processes:
                     rows += await take()
-            read += len(lines)
+            read += count
             report(read)
         while under_way:
             rows += await take()
@@ -127,23 +127,23 @@ async def table(
     return Written(read, rows)
 
 
-# For a resource type: whether there are few of it, and their JSON, some at a time.
-Source = Callable[[str], Awaitable[tuple[bool, AsyncIterator[list[bytes]]]]]
+# For a resource type: whether there are few of it, and some at a time how many and their JSON, one to a line.
+Source = Callable[[str], Awaitable[tuple[bool, AsyncIterator[tuple[int, bytes]]]]]
 
 
 def of_store(store: Store) -> Source:
     """All resources of the type in a store, as its operator sees them."""
 
-    async def pieces(type: str) -> AsyncIterator[list[bytes]]:
+    async def pieces(type: str) -> AsyncIterator[tuple[int, bytes]]:
         query = Query((type,), EVERYTHING, count=PIECE)  # of its own size: each page costs a change of threads
         while True:
-            page = await store.search(query)
-            yield [row.body for row in page.rows]
+            page = await store.lines(query)
+            yield len(page.ids), page.text
             if page.next is None:
                 return
             query = query._replace(after=page.next)
 
-    async def source(type: str) -> tuple[bool, AsyncIterator[list[bytes]]]:
+    async def source(type: str) -> tuple[bool, AsyncIterator[tuple[int, bytes]]]:
         return await store.count(Query((type,), EVERYTHING)) <= FEW, pieces(type)
 
     return source
@@ -152,13 +152,14 @@ def of_store(store: Store) -> Source:
 def of_files(paths: Sequence[Path]) -> Source:
     """All resources in NDJSON files, such as those of an export; of other types the view makes no rows."""
 
-    async def pieces() -> AsyncIterator[list[bytes]]:
+    async def pieces() -> AsyncIterator[tuple[int, bytes]]:
         for path in paths:
             with path.open("rb") as file:
                 while lines := list(islice(file, PIECE)):
-                    yield [line.rstrip(b"\r\n") for line in lines if line.strip()]
+                    told = [line.rstrip(b"\r\n") for line in lines if line.strip()]
+                    yield len(told), b"\n".join(told)
 
-    async def source(type: str) -> tuple[bool, AsyncIterator[list[bytes]]]:
+    async def source(type: str) -> tuple[bool, AsyncIterator[tuple[int, bytes]]]:
         return sum(path.stat().st_size for path in paths) <= FEW * 1000, pieces()
 
     return source

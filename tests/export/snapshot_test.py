@@ -76,9 +76,9 @@ def test_what_changes_while_the_files_are_written_is_exported_as_it_was(
         for id in ids:
             await client.http.put(f"/fhir/Patient/{id}", json=patient(id, gender="male", name=[{"text": why}]))
 
-    chosen = perform.Writing._chosen
+    take = perform.Writing._take
 
-    async def turning(writing: perform.Writing, scope: Any, batch: Any) -> Any:
+    async def turning(writing: perform.Writing, *given: Any) -> int:
         nonlocal pages
         pages += 1
         if pages == 2:  # behind p019
@@ -86,11 +86,11 @@ def test_what_changes_while_the_files_are_written_is_exported_as_it_was(
             for method, id in (("DELETE", "p006"), ("DELETE", "p081")):
                 await client.http.request(method, f"/fhir/Patient/{id}")
             await client.http.put("/fhir/Patient/new", json=patient("new"))
-        return await chosen(writing, scope, batch)
+        return await take(writing, *given)
 
     monkeypatch.setattr(perform.Writing, "_begin", meddling)
-    monkeypatch.setattr(perform.Writing, "_chosen", turning)
-    monkeypatch.setattr("fhir_server.export.rows.PAGE", 20)
+    monkeypatch.setattr(perform.Writing, "_take", turning)
+    monkeypatch.setattr("fhir_server.export.rows.LINES", 20)
     for path in ("$export?_type=Patient", "$export?_type=Patient&_typeFilter=Patient?gender=female"):
         pages = 0
         if "Filter" in path:
@@ -191,6 +191,7 @@ def test_many_batches_of_patients_hold_everything_once(client: Researcher, monke
     """A Group of more members than one predicate takes, resources that belong to several of them, many files."""
     monkeypatch.setattr("fhir_server.export.asked.BATCH", 7)
     monkeypatch.setattr("fhir_server.export.rows.PAGE", 5)
+    monkeypatch.setattr("fhir_server.export.rows.LINES", 5)
     client.app.endpoint.server = replace(client.server, settings=replace(client.server.settings, export_file=8))
     client.put(*(patient(f"p{number}") for number in range(40)), *(observation(f"o{n}", f"p{n}") for n in range(40)))
     both = [{"reference": "Patient/p25"}, {"reference": "Patient/p39"}]  # of the fourth batch, and of nobody in it

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ import pytest
 from fhir_server.access.facts import DATA_CLASS as CLASS
 from fhir_server.access.facts import data_class
 from fhir_server.cli import main
+from fhir_server.fhir.definitions import load
 from fhir_server.genomics.assemblies import GRCH37, GRCH38
-from fhir_server.genomics.consumer import DATA_CLASS, SITES, check
+from fhir_server.genomics.consumer import DATA_CLASS, SITES, check, document
+from fhir_server.genomics.panel import findings, read_panel
+from fhir_server.validation.structure import validator
+from tests.genomics.vcf_test import said
+from tests.matching import world as w
+from tests.matching.evaluate_test import facts, needs, one
 
 TURNED = str.maketrans("ACGT", "TGCA")
 
@@ -83,3 +90,102 @@ def test_it_is_kept_as_it_is(store_url: str, tmp_path: Path, capsys: pytest.Capt
     assert data_class(held["DocumentReference"]) == "direct-to-consumer"
     assert base64.b64decode(held["Binary"]["data"]) == raw()
     assert {one["code"] for one in held["DocumentReference"]["meta"]["security"]} == {"PATAST", "UNCERTREL"}
+
+
+def panel(*sites: str, build: str = "GRCh37") -> bytes:
+    head = ("##fileformat=VCFv4.2", f"##reference={build}", "#CHROM POS ID REF ALT QUAL FILTER INFO")
+    return "\n".join(one.replace(" ", "\t") for one in (*head, *sites)).encode()
+
+
+def genome(*markers: str) -> bytes:
+    return raw() + "\n".join(one.replace(" ", "\t") for one in markers).encode()
+
+
+def asked(content: bytes, sites: bytes) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    checked, left = check(io.BytesIO(content)), Counter[str]()
+    kept = next(document("Patient/p", "genome.txt", content, checked))
+    made = list(findings(kept, io.BytesIO(content), checked, read_panel(io.BytesIO(sites), checked.build), left))
+    return made, dict(left)
+
+
+MARKERS = (
+    "rs1 7 100 AG", "rs2 7 200 GG", "rs3 7 300 --", "rs4 7 400 AT", "rs5 7 999 AG", "rs6 7 600 TT", "rs7 X 700 G",
+    "rs8 7 800 AA", "rs9 7 900 A", "rs10 MT 50 C", "rs11 7 1100 DI", "rs1 7 100 AA",
+)  # fmt: skip
+SITES_ASKED = (
+    "7 100 rs1 A G", "chr7 200 rs2 A G", "7 300 rs3 A G", "7 400 rs4 A T", "7 500 rs5 A G", "7 600 rs6 A G",
+    "X 700 rs7 A G", "7 800 rs8 A G", "7 900 rs9 A G", "MT 50 rs10 T C", "7 1100 rs11 A G", "7 1200 rs12 A G",
+)  # fmt: skip
+
+
+def test_what_is_asked_for_is_preliminary() -> None:
+    made, left = asked(genome(*MARKERS), panel(*SITES_ASKED))
+    validate = validator(load())
+    told = {}
+    for found in made:
+        validate(found)
+        assert found["status"] == "preliminary"
+        assert data_class(found) == "direct-to-consumer"
+        assert data_class({**found, "status": "final"}) == "germline-genomic", "nobody's word makes a result one"
+        assert {label["code"] for label in found["meta"]["security"]} == {"PATAST", "UNCERTREL"}
+        assert found["derivedFrom"][0]["reference"].startswith("DocumentReference/dtc-")
+        assert "confirmation" in found["note"][0]["text"]
+        answer = found["valueCodeableConcept"]["coding"][0]["display"]
+        told[said(found, "81252-9")[1]] = (
+            answer,
+            said(found, "53034-5"),
+            said(found, "69551-0"),
+            said(found, "48002-0"),
+        )
+    germline = ["LA6683-2"]
+    assert told == {
+        "rs1": ("Present", ["LA6706-1"], ["G"], germline), "rs2": ("Present", ["LA6705-3"], ["G"], germline),
+        "rs7": ("Present", ["LA6707-9"], ["G"], germline), "rs8": ("Absent", [], ["G"], germline),
+        "rs10": ("Present", ["LA6704-6"], ["C"], germline),
+    }  # fmt: skip
+    assert left == {
+        "not read": 2, "read alike on both strands": 1, "at another place than in the panel": 1,
+        "neither base of the panel": 2, "not among the markers of the file": 1,
+    }  # fmt: skip
+    again, _ = asked(genome(*MARKERS), panel(*SITES_ASKED))
+    assert again == made
+
+
+@pytest.mark.parametrize(("sites", "text"), [
+    (panel("7 1 rs1 A G", build="GRCh38"), "GRCh38"), (panel("7 1 . A G"), "dbSNP"),
+    (panel("7 1 rs1 AC G"), "one base"), (panel("7 1 rs1 A ."), "one base"), (panel("7 1"), "names no place"),
+    (b"x", "first line"),
+])  # fmt: skip
+def test_a_panel_that_is_none(sites: bytes, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        read_panel(io.BytesIO(sites), GRCH37)
+
+
+@pytest.mark.parametrize("bases", ["TT", "CC", "CT"])
+def test_matching_takes_none_of_it_as_evidence(bases: str) -> None:
+    """EGFR T790M, as a test might read it: the gene and the change are added, as a sender might."""
+    made, _ = asked(genome(f"rs121434569 7 55249071 {bases}"), panel("7 55249071 rs121434569 C T"))
+    named = [
+        w.component("48018-6", ("http://www.genenames.org", "HGNC:3236")),
+        w.component("48005-3", (w.HGVS, "NP_005219.2:p.Thr790Met")),
+    ]
+    record = {**made[0], "component": [*made[0]["component"], *named]}
+    for exclude in (False, True):
+        assert one(needs((w.HGVS, "NP_005219.2:p.Thr790Met"), exclude=exclude), facts(record)).outcome == "unknown"
+
+
+def test_only_when_asked(store_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, patient, sites = tmp_path / "genome.txt", tmp_path / "p.ndjson", tmp_path / "panel.vcf"
+    file.write_bytes(genome(*MARKERS))
+    sites.write_bytes(panel(*SITES_ASKED))
+    patient.write_text('{"resourceType":"Patient","id":"p"}\n')
+    store = ["--store", store_url, "--processes", "1"]
+    assert main(["import", str(patient), *store]) == 0
+    call = ["import", "dtc", str(file), "--patient", "p", "--observations", str(sites), *store]
+    assert main(call) == 0
+    assert "5 preliminary Observations" in capsys.readouterr().out
+    assert main(call) == 0
+    assert "0 resources stored" in capsys.readouterr().out
+    assert main(["import", str(patient), "--observations", str(sites), *store]) == 2
+    sites.write_bytes(panel(*SITES_ASKED, build="GRCh38"))
+    assert main(call) == 2

@@ -321,6 +321,10 @@ def test_genes_are_studied_when_all_of_them_was_read() -> None:
     made, tally = converted(vcf(*GVCF), genes=read_genes(io.BytesIO(bed)))
     named = [said(one, "48018-6") for one in of_kind(made, "53041-0")]
     assert [one for one in named if one] == [["HGNC:1", "HGNC:2"]]
+    (told,) = [one for one in of_kind(made, "53041-0") if said(one, "48018-6")]
+    assert said(told, "51959-5") == [(10, 20), (30, 40), (1, 150)], (
+        "so that nobody takes all of its variants for absent"
+    )
     assert tally.left["a gene that was not wholly read"] == 2
     with pytest.raises(NotVcf, match="Line 1"):
         read_genes(io.BytesIO(b"1\t9\t20\n"))

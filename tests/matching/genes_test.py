@@ -9,13 +9,18 @@ import pytest
 from fhir_server.app import open_server
 from fhir_server.cli import main
 from fhir_server.fhir.codec import decode, encode
+from fhir_server.interactions.custom import rewired
 from fhir_server.matching.criteria import compile_study
 from fhir_server.matching.evaluate import evaluate_study
+from fhir_server.matching.follow import step
 from fhir_server.matching.genes import genes_of
+from fhir_server.matching.guard import StudyGuard
 from fhir_server.matching.hgvs import parse
 from fhir_server.matching.reading import facts_of
 from fhir_server.settings import Settings
+from fhir_server.terminology.add import add
 from fhir_server.terminology.codes import Concept, Terminology, build, load
+from fhir_server.terminology.formats import FORMATS
 from tests.matching import world as w
 from tests.matching.evaluate_test import NOW, diagnosis, needs
 
@@ -90,6 +95,31 @@ def test_what_is_imported_is_known_to_the_matcher(
     assert genes_of(after).of_variant(known) == {"HGNC:3236"}, "as are the sequences that ship"
     assert main(["terminology", "remove", w.HGNC, "--store", store_url]) == 0
     assert genes_of(opened(store_url)).named([Concept(w.HGNC, "ERBB1")]) == {"ERBB1"}
+
+
+async def test_what_is_imported_is_known_to_processes_that_run(store_url: str, tmp_path: Path) -> None:
+    """To consent and to what every transaction is held to as well; what was judged by other codes is judged anew."""
+    async with open_server(Settings(store=store_url, auth="open")) as server:
+        while await step(server):
+            pass
+        assert await rewired(server) is server
+        genes = hgnc(tmp_path)
+        await add(server.store.terms, FORMATS["hgnc"](genes, "1", ""), grace=0)
+        one, other = await asyncio.gather(rewired(server), rewired(server))
+        assert one.terminology is other.terminology is not server.terminology
+        assert one.consents.terminology is one.terminology
+        (guard,) = [guard for guard in one.guards if isinstance(guard, StudyGuard)]
+        assert guard.terminology is one.terminology
+        assert genes_of(server.terminology).named([Concept(w.HGNC, "ERBB1")]) == {"ERBB1"}
+        assert genes_of(one.terminology).named([Concept(w.HGNC, "ERBB1")]) == {"HGNC:3236"}
+        assert await rewired(one) is one
+        assert await step(one), "all patients are judged anew"
+        while await step(one):
+            pass
+        assert not await step(one)
+        (edition,) = await server.store.terms.editions(w.HGNC)
+        await server.store.terms.remove(edition.number)
+        assert (await rewired(one)).editions == ()
 
 
 def test_a_name_counts_only_where_it_is_certain() -> None:

@@ -291,6 +291,45 @@ async def test_scan_and_changes_see_everything_once(store: Store) -> None:
     assert [row.id async for _, row in store.changes(log[-1][0])] == ["late"]
 
 
+async def test_lines_are_the_pages_of_a_search_put_together(store: Store) -> None:
+    """Of one condition and of several, which SQLite runs by different plans."""
+    known = [(CODE, "s", "x"), (SUBJECT, "Patient", "p", "", "")]
+    await write(store, *(change(f"o{n}", 1, *known[: n % 3]) for n in range(9)), change("p", type="Patient"))
+    await write(store, change("o4", 2, *known), change("o5", 2, method="DELETE"))
+    one = Is(CODE, (("code", "=", "x"),))
+    other = Is(SUBJECT, (("type", "=", "Patient"), ("id", "=", "p")))
+    for where in (EVERYTHING, one, And((one, other)), Not(one), NOTHING):
+        for count in (1, 2, 3, 50):
+            whole = [row async for row in store.scan(Query(("Observation",), where))]
+            query, found, texts = Query(("Observation",), where, count=count), [], []
+            while True:
+                page = await store.lines(query)
+                found += page.ids
+                texts += page.text.split(b"\n") if page.ids else []
+                assert len(page.ids) <= count
+                if page.next is None:
+                    break
+                query = query._replace(after=page.next)
+            assert [(row.id, row.body) for row in whole] == list(zip(found, texts, strict=True))
+
+
+async def test_lines_leave_out_what_is_later(store: Store) -> None:
+    await write(store, *(change(f"o{n}") for n in range(4)))
+    await write(store, change("o0", 2), change("o1", 2))
+    query = Query(("Observation",), EVERYTHING, count=2)
+    page = await store.lines(query, 1_999)
+    assert page.ids + (await store.lines(query._replace(after=page.next), 1_999)).ids == ["o2", "o3"]
+    assert (page.text, page.ids) == (b"", [])
+    assert (await store.lines(query, 2_000)).ids == ["o0", "o1"]
+
+
+async def test_lines_hold_bodies_that_lie_in_pieces(store: Store) -> None:
+    large = b'{"resourceType":"Observation","id":"b","note":"%s"}' % (b"x" * 9_000_000)
+    await write(store, change("a"), change("b")._replace(body=large), change("c"))
+    page = await store.lines(Query(("Observation",), EVERYTHING))
+    assert page.text.split(b"\n") == [change("a").body, large, change("c").body]
+
+
 async def test_state_is_written_only_on_the_expected_version(store: Store) -> None:
     assert await store.get_state("k") is None
     assert await store.put_state("k", b"1", 0)

@@ -107,9 +107,13 @@ def convert(file: BinaryIO, wish: Wish, out: BinaryIO) -> Tally:
                 studied.add(region(subject, name, [], intervals, "stated"))
         for name, whole, part in read.studied_genes() if read.seen else ():
             if part:
-                tally.left["a gene that was not wholly read"] += len(part)
+                tally.left["a gene that was not wholly read"] += part
             if whole:
-                studied.add(region(subject, name, [], [], "genes", [(gene.name, gene.code) for gene in whole]))
+                # With their ranges: who reads "the gene was studied" alone takes every variant of it for absent that is
+                # not named by the gene, and those of a VCF are named by places.
+                ranges = [gene.interval for gene in wish.genes if (gene.chromosome, gene.name) in whole]
+                named = list(dict.fromkeys((gene.name, gene.code) for gene in whole.values()))
+                studied.add(region(subject, name, ranges, [], "genes", named))
         front = [*studied.named(), *results.named()]
         whole_report = report(subject, front, _conclusion(tally))
         tally.report = f"DiagnosticReport/{whole_report['id']}"

@@ -115,22 +115,20 @@ class Coverage:
         if any(self._closed.values()):
             yield self._piece()
 
-    def studied_genes(self) -> Iterator[tuple[str, list[Gene], list[Gene]]]:
-        """By chromosome, of the genes that were meant to be read: those all of whose bases were, and the others."""
-        whole: dict[tuple[str, str], bool] = {}
+    def studied_genes(self) -> Iterator[tuple[str, dict[tuple[str, str], Gene], int]]:
+        """By chromosome, of the genes that were meant to be read: those that were wholly, by chromosome and name; and
+        how many others there are."""
+        all_read: dict[tuple[str, str], bool] = {}
         named: dict[tuple[str, str], Gene] = {}
         for place, gene in enumerate(self.genes):
             key = (gene.chromosome, gene.name)
-            all_of_it = self._read.get(place, 0) >= gene.interval[1] - gene.interval[0] + 1
-            whole[key] = whole.get(key, True) and all_of_it
+            bases = gene.interval[1] - gene.interval[0] + 1
+            all_read[key] = all_read.get(key, True) and self._read.get(place, 0) >= bases
             named.setdefault(key, gene)
         for chromosome in dict.fromkeys(gene.chromosome for gene in self.genes):
-            mine = [gene for key, gene in named.items() if key[0] == chromosome]
-            yield (
-                chromosome,
-                [gene for gene in mine if whole[chromosome, gene.name]],
-                [gene for gene in mine if not whole[chromosome, gene.name]],
-            )
+            mine = [key for key in named if key[0] == chromosome]
+            whole = {key: named[key] for key in mine if all_read[key]}
+            yield chromosome, whole, len(mine) - len(whole)
 
     def _add(self, read: bool, interval: Interval) -> None:
         other = self._open.pop(not read, None)

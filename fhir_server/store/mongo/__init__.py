@@ -8,7 +8,7 @@ from fhir_server.search.predicate import Entry, Predicate
 from fhir_server.store.mongo import connect, find, history, reindex, settle, state, write
 from fhir_server.store.mongo.connect import Database, answering
 from fhir_server.store.mongo.terms import MongoTerms
-from fhir_server.store.seam import Page, Position, Query, Store, Stored, Tx, Value
+from fhir_server.store.seam import Lines, Page, Position, Query, Store, Stored, Tx, Value
 
 T = TypeVar("T")
 
@@ -41,6 +41,11 @@ class MongoStore:
         """See seam.Store."""
         async with answering():
             return await find.search(self.database, query)
+
+    async def lines(self, query: Query, at: int | None = None) -> Lines:
+        """See seam.Store."""
+        async with answering():
+            return await find.lines(self.database, query, at)
 
     async def count(self, query: Query) -> int:
         """See seam.Store."""

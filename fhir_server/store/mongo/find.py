@@ -20,9 +20,10 @@ from fhir_server.store.mongo.large import complete, overflowing
 from fhir_server.store.mongo.pack import SHAPES
 from fhir_server.store.mongo.pinned import pinned_filter
 from fhir_server.store.mongo.where import Compiler, Plan, conjuncts, everything, of_types, unindexed
-from fhir_server.store.seam import Page, Position, Query, Stored
+from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 
 BATCH = 200  # resources that a scan holds at a time
+LINE = {"_id": 0, "r": 1, "i": 1, "v": 1, "u": 1, "m": 1, "b": 1, "large": 1, "n": 1}
 Order = list[tuple[str, int]]
 Session = AsyncClientSession | None
 
@@ -162,6 +163,32 @@ async def search(database: Database, query: Query, session: Session = None) -> P
     rows = await cursor.to_list()
     following = _position(prepared.order, rows[query.count - 1]) if len(rows) > query.count else None
     return Page(await complete(database, session, rows[: query.count]), following, total)
+
+
+async def lines(database: Database, query: Query, at: int | None) -> Lines:
+    """A page in order of creation as one text."""
+    query = query._replace(sort=(), total=False)
+    prepared = await prepare(database, None, query)
+    if prepared is None or query.count <= 0:
+        return Lines(b"", [])
+    if prepared.plan.joins:
+        page = await search(database, query)
+        told = [row for row in page.rows if at is None or row.updated <= at]
+        return Lines(b"\n".join([row.body for row in told]), [row.id for row in told], page.next)
+    rows = await database.resource.find(
+        prepared.match(query.after),
+        LINE,
+        sort=prepared.order,
+        limit=query.count,
+        batch_size=query.count,
+        **_hint(prepared),
+    ).to_list()
+    following = _position(prepared.order, rows[-1]) if len(rows) == query.count else None
+    some = [row for row in rows if at is None or row["u"] <= at]
+    if any("large" in row for row in some):
+        told = await complete(database, None, some)
+        return Lines(b"\n".join([row.body for row in told]), [row.id for row in told], following)
+    return Lines(b"\n".join([row["b"] for row in some]), [row["i"] for row in some], following)
 
 
 def _hint(prepared: Search) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from fhir_server.search.predicate import EVERYTHING, Entry, Predicate
-from fhir_server.store.seam import Busy, Page, Position, Query, Stored, StoreError, Tx, Value
+from fhir_server.store.seam import Busy, Lines, Page, Position, Query, Stored, StoreError, Tx, Value
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.expunge import empty_log
 from fhir_server.store.sqlite.rows import Hasher
@@ -158,6 +158,10 @@ class SqliteStore:
     async def search(self, query: Query) -> Page:
         """One page, in one snapshot."""
         return await self.reading(lambda connection: find.search(connection, self.hasher, query))
+
+    async def lines(self, query: Query, at: int | None = None) -> Lines:
+        """One page as text, in one snapshot."""
+        return await self.reading(lambda connection: find.lines(connection, self.hasher, query, at))
 
     async def count(self, query: Query) -> int:
         """How many resources match."""
