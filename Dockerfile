@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY fhir_server fhir_server
 COPY profiles profiles
 COPY terminology terminology
-RUN python -m venv /opt/fhir-server && /opt/fhir-server/bin/pip install --no-cache-dir ".[mongo]"
+RUN python -m venv /opt/fhir-server && /opt/fhir-server/bin/pip install --no-cache-dir ".[mongo,s3]"
 
 FROM python:3.12-slim
 COPY --from=build /opt/fhir-server /opt/fhir-server

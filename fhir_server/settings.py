@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,6 +53,11 @@ class Settings:
     export_folder: str = _setting(
         "data/exports",
         "Folder for the files of Bulk Data exports; every process that serves a store must see the same.",
+    )
+    export_bucket: str = _setting(
+        "",
+        "`s3://BUCKET/PREFIX`: S3-compatible object storage for the files of exports (extra `s3`); its address and key "
+        "come from the variables that boto3 reads (`AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`, ...). Empty: the disk.",
     )
     export_lifetime: int = _setting(86_400, "Seconds that the files of a finished export are kept.")
     export_file: int = _setting(50_000, "Most resources in one file of an export.")
@@ -181,6 +187,10 @@ class Settings:
         if self.profiles not in ("off", "warn", "enforce"):
             raise ValueError(f"Unknown profiles {self.profiles!r}: use 'off', 'warn' or 'enforce'.")
         self.required()
+        if self.export_bucket and not (self.export_bucket.startswith("s3://") and urlsplit(self.export_bucket).netloc):
+            raise ValueError(f"export_bucket must be 's3://BUCKET/PREFIX', not {self.export_bucket!r}.")
+        if self.export_bucket and find_spec("boto3") is None:
+            raise ValueError("export_bucket needs boto3: pip install 'fhir-server[s3]'.")
         if not 0 <= self.release_days <= 3650:
             raise ValueError("release_days must lie between 0 and 3650.")
         if self.treatment not in ("permit", "deny"):

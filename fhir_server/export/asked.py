@@ -9,7 +9,7 @@ from pathlib import Path
 from fhir_server.access import OPERATOR, Caller
 from fhir_server.access.asking import caller_for, requests_of
 from fhir_server.access.subjects import patients_in, patients_of, person_types
-from fhir_server.export.files import notes
+from fhir_server.export.files import keep, notes
 from fhir_server.export.job import Export
 from fhir_server.export.members import belonging_to, kinds_of, with_ids
 from fhir_server.export.past import Past
@@ -97,16 +97,17 @@ class Scope:
         if requests_of(grant, frozenset(), self.server.consents.treatment) is not None:
             self._past = Past(self.server, since, min(self.job.at, self.job.at if until is None else until - 1))
             await self._past.look()
-            self._touched = self._kept(self._past.touched)
+            self._touched = await self._kept(self._past.touched)
         return self._past
 
-    def _kept(self, touched: Iterable[str]) -> list[str]:
+    async def _kept(self, touched: Iterable[str]) -> list[str]:
         """Those who were found touched first, for whoever goes on: they are told again in these batches."""
         path = self.folder / TOUCHED
         if not path.exists():
             part = path.with_name(f"{TOUCHED}.{secrets.token_hex(4)}.part")
             part.write_text("".join(f"{id}\n" for id in sorted(touched)))
             part.replace(path)
+            await keep(self.server, self.folder, TOUCHED)
         return path.read_text().splitlines()
 
     async def names_before(self, asked: Asked, row: Stored) -> set[str]:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from fhir_server.access import READ, Caller
 from fhir_server.access.rights import caller_of
 from fhir_server.export.asked import BATCH
-from fhir_server.export.files import NAME, folder_of, notes, patients_of
+from fhir_server.export.bucket import asked
+from fhir_server.export.files import NAME, bring_back, folder_of, kept_in, notes, patients_of
 from fhir_server.export.job import File
 from fhir_server.export.manifest import shown
 from fhir_server.export.members import with_ids
@@ -19,24 +20,27 @@ from fhir_server.store.seam import Query
 
 
 class Download(NamedTuple):
-    """A file that may be sent, and the patients whose data it holds."""
+    """A file that may be sent, and the patients whose data it holds. With an `address` it is read there."""
 
     path: Path
     file: File
     patients: frozenset[str]
+    address: str = ""
 
 
-async def download(server: Server, caller: Caller, id: str, name: str) -> Download:
+async def download(server: Server, caller: Caller, id: str, name: str, method: str = "GET") -> Download:
     """The file. Raises FhirError 404 if there is none or it is another client's, 403 if the scopes do not cover its
     type, 410 if it holds what may not be given out any more."""
     job = await require_export(server, caller, id)
     file = next((one for one in shown(job) if one.name == name), None) if NAME.fullmatch(name) else None
-    path = folder_of(server, id) / name
-    if file is None or job.failed or not path.is_file():
+    path, bucket = folder_of(server, id) / name, kept_in(server)
+    if file is None or job.failed or not (bucket is not None or path.is_file()):
         raise unknown(id)
+    await bring_back(server, path.parent, [f"{name}.{ending}" for ending in ("ids", "parts", "patients")])
     if file.kind in ("output", "blocks"):
         await _judge(server, caller, file, path)
-    return Download(path, file, patients_of(path))
+    address = await asked(bucket.address, id, name, method) if bucket is not None else ""
+    return Download(path, file, patients_of(path), address)
 
 
 async def _judge(server: Server, caller: Caller, file: File, path: Path) -> None:

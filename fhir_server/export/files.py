@@ -9,8 +9,12 @@ NAME.refs      what it refers to; it goes when the export has ended
 NAME.persons   for each line whose blocks it goes into (blocks.py), and after a tab whom it names; goes likewise
 members        the ids of the patients that an export is about, if not all
 touched        the ids of those whose Consents have changed since the client's last export
+
+With the setting `export_bucket` all but what is being written lies in object storage too, finished files there alone.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import os
 import re
@@ -19,7 +23,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fhir_server.export.bucket import Bucket, asked, bucket_of
 from fhir_server.export.job import EXPORTS, File
+from fhir_server.fhir.outcome import FhirError
 from fhir_server.server import Server
 from fhir_server.store.seam import Lines, Stored
 
@@ -40,16 +46,51 @@ def folder_of(server: Server, id: str) -> Path:
     return root(server) / id
 
 
-def remove(server: Server, id: str) -> None:
-    """Take an export's files off the disk; whoever is reading one reads it to its end."""
-    shutil.rmtree(folder_of(server, id), ignore_errors=True)
+def kept_in(server: Server) -> Bucket | None:
+    """The object storage of a store's exports."""
+    return bucket_of(server, root(server).name)
+
+
+async def keep(server: Server, folder: Path, *names: str) -> None:
+    """Put files or notes of an export into object storage, if there is one. Raises FhirError 503."""
+    if (bucket := kept_in(server)) is not None:
+        for name in names:
+            await asked(bucket.put, folder.name, folder / name)
+
+
+async def keep_file(server: Server, folder: Path, file: File, read_again: bool) -> None:
+    """The same for a finished file with its notes: then it leaves the disk, unless it is to be read again."""
+    if kept_in(server) is not None:
+        beside = sorted(path.name for path in folder.glob(f"{file.name}.*"))
+        await keep(server, folder, *beside, file.name)
+        if not read_again:
+            (folder / file.name).unlink(missing_ok=True)
+
+
+async def bring_back(server: Server, folder: Path, names: Iterable[str] | None = None) -> None:
+    """Have what object storage has, on this machine: some of it, or all but finished files."""
+    if (bucket := kept_in(server)) is not None:
+        if names is None:
+            names = [name for name in await asked(bucket.names, folder.name) if not NAME.fullmatch(name)]
+        await asked(bucket.get, folder.name, names, folder)
+
+
+async def remove(server: Server, id: str) -> None:
+    """Take an export's files off the disk; whoever is reading one reads it to its end. What object storage does not
+    remove now, the next sweep does."""
+    await asyncio.to_thread(shutil.rmtree, folder_of(server, id), True)
+    if (bucket := kept_in(server)) is not None:
+        with contextlib.suppress(FhirError):
+            await asked(bucket.remove, id)
 
 
 async def sweep(server: Server) -> int:
-    """Remove the folders of exports that were deleted or have expired; returns how many."""
-    gone = [path.name for path in root(server).glob("*") if await EXPORTS.read(server, path.name) is None]
+    """Remove what there is of exports that were deleted or have expired; returns of how many. Raises FhirError 503."""
+    bucket = kept_in(server)
+    there = {path.name for path in root(server).glob("*")} | (await asked(bucket.ids) if bucket is not None else set())
+    gone = [id for id in sorted(there) if await EXPORTS.read(server, id) is None]
     for id in gone:
-        remove(server, id)
+        await remove(server, id)
     return len(gone)
 
 
@@ -168,11 +209,16 @@ def references_in(line: bytes, base: str) -> list[str]:
     return [found.decode() for found in _REFERENCES.findall(line.replace(begin, b"") if begin in line else line)]
 
 
-def forget_notes(folder: Path, files: Iterable[File] = ()) -> None:
+async def forget_notes(server: Server, folder: Path, files: Iterable[File] = ()) -> None:
     """Remove what is of use only while an export is written: notes, and files that were made into others."""
     for file in files:
         for path in [folder / file.name, *folder.glob(f"{file.name}.*")]:
             path.unlink(missing_ok=True)
+    if (bucket := kept_in(server)) is not None:
+        made = {file.name for file in files}
+        names = await asked(bucket.names, folder.name)
+        over = [one for one in names if one.endswith((".refs", ".persons")) or ".".join(one.split(".")[:3]) in made]
+        await asked(bucket.remove, folder.name, over)
     for path in folder.glob("blocks.*"):  # of who died meanwhile
         shutil.rmtree(path, ignore_errors=True)
     for path in [*folder.glob("*.refs"), *folder.glob("*.persons"), *folder.glob("*.part")]:

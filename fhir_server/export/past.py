@@ -14,12 +14,13 @@ from fhir_server.access.policy import LINK, MOST_LINKED
 from fhir_server.access.rules import OPEN
 from fhir_server.access.statements import FOREVER, Person, next_edge, person_of, statement_of
 from fhir_server.access.subjects import UNRULED, patients_in, patients_of
-from fhir_server.export.members import belonging_to
+from fhir_server.export.listing import Listing, listed_by
+from fhir_server.export.members import belonging_to, with_ids
 from fhir_server.fhir import codec
 from fhir_server.fhir.codec import Resource
 from fhir_server.search.predicate import EVERYTHING, Is
 from fhir_server.server import Server
-from fhir_server.store.seam import Position, Query, Stored
+from fhir_server.store.seam import Page, Position, Query, Stored
 
 COUNT = 500  # rows read at a time
 OPEN_AT_MOST = 60_000_000  # microseconds that a transaction may last: what it wrote bears an earlier time
@@ -52,7 +53,8 @@ class _Record(NamedTuple):
 
 class Past:
     """Consent between two times, both in µs and inclusive. `touched` are the ids of the Patients whose resources may be
-    permitted otherwise than at the first: a Consent was changed, or who the person is, or a period has begun or ended.
+    permitted otherwise than at the first: a Consent was changed, or who the person is, a period has begun or ended, or
+    a report made what was there genomic, or does not any more.
     """
 
     def __init__(self, server: Server, since: int, until: int) -> None:
@@ -64,6 +66,7 @@ class Past:
         self._joined: dict[str, set[str]] = {}  # by links that were changed
         self._records: dict[str, _Record] = {}
         self._used: set[str] = set()  # the Patients of whom something was told
+        self._listing = Listing()
 
     async def look(self) -> None:
         """Find who is touched."""
@@ -102,7 +105,31 @@ class Past:
                 moved = await self._moves(now.id)
                 seeds |= moved
                 lost |= moved - {now.id} - _identity(now).links
+        async for now in self._changed("DiagnosticReport", after):
+            moved, gone = await self._relisted(now)
+            seeds |= moved
+            lost |= gone
         return seeds, lost
+
+    async def _relisted(self, now: Stored) -> tuple[set[str], set[str]]:
+        """Whom a changed report concerns, by Observations that were there before; and of all that it listed until the
+        second time, those whom what it does not list any more concerns."""
+        turned = await self._learn(now.id)
+        found: dict[str, set[str]] = {}
+        ids = sorted(turned)
+        for start in range(0, len(ids), COUNT):
+            some = ids[start : start + COUNT]
+            for row in (await self._server.store.search(Query(("Observation",), with_ids(some), count=COUNT))).rows:
+                about = patients_of(
+                    self._server.definitions, row.type, row.id, self._server.index(codec.decode(row.body))
+                )
+                if row.updated <= self._since and any([await self._policy_now(one) for one in about]):
+                    found[row.id] = about
+        listed = listed_by(now)
+        return set().union(*found.values()), set().union(*(found[id] for id in found if id not in listed))
+
+    async def _learn(self, id: str) -> set[str]:
+        return self._listing.add(id, await self._versions("DiagnosticReport", id, self._until), self._since)
 
     async def _touch(self, seeds: set[str]) -> None:
         found: set[str] = set()
@@ -120,18 +147,31 @@ class Past:
         about = patients_of(consents.definitions, row.type, row.id, self._server.index(body))
         self._used |= about
         times = {time for id in about for time in (await self._record(id)).times}
+        if row.type == "Observation":
+            times |= self._listing.times(row.id)
         found: set[int] = set()
-        now, edge, before = self._since, 0, list[bytes | None]()
+        now, edge, before = self._since, 0, tuple[object, ...]()
         while now <= self._until:
             policies = [await self._policy_at(id, now) for id in sorted(about)]
-            if now >= edge or policies != before:
+            state = (policies, [one.version for one in self._listing.at(row.id, now)])
+            if now >= edge or state != before:
                 rule, edge, _ = await judged_among(
-                    self._server.store, consents, row.type, row.id, policies, lambda: body, now
+                    _Then(self, row.id, now), consents, row.type, row.id, policies, lambda: body, now
                 )
                 found.add(rule if isinstance(rule, int) else consents.rules.learn(rule))
-                before = policies
+                before = state
             now = min([time for time in (*times, edge) if time > now], default=FOREVER)
         return found
+
+    async def reports(self, id: str, now: int, query: Query) -> Page:
+        """Of the reports that `query` finds to list an Observation now, those that did at a time, and those that do not
+        any more."""
+        rows = (await self._server.store.search(query)).rows
+        for row in rows:
+            if row.updated > self._since and row.id not in self._listing.known:  # since the last look
+                await self._learn(row.id)
+        kept = [row for row in rows if row.id not in self._listing.known]
+        return Page([*kept, *self._listing.at(id, now)])
 
     async def _changed(self, type: str, since: int) -> AsyncIterator[Stored]:
         """The newest versions that are later and were not seen yet."""
@@ -265,6 +305,17 @@ class Past:
                 waiting += [*links.get(one, ()), *(other for other, named in links.items() if one in named)]
         bodies = [codec.decode(row.body) for one in sorted(found) if (row := current.get(one)) is not None]
         return person_of(bodies, self._server.consents.adult_age)._replace(ids=tuple(sorted(found)))
+
+
+class _Then:
+    """The store, of which the reports that list an Observation are those of a time."""
+
+    def __init__(self, past: Past, id: str, now: int) -> None:
+        self._past, self._id, self._now = past, id, now
+
+    async def search(self, query: Query) -> Page:
+        """The reports that list it."""
+        return await self._past.reports(self._id, self._now, query)
 
 
 def _at(versions: Iterable[Stored], now: int) -> Stored | None:

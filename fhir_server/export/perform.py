@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from fhir_server.access import Caller
 from fhir_server.access.renewal import renew_due
-from fhir_server.export.asked import Scope, write_members
+from fhir_server.export.asked import MEMBERS, Scope, write_members
 from fhir_server.export.blocks import Block, Sorted, header
 from fhir_server.export.deleted import bundles_of_deleted
-from fhir_server.export.files import Output, folder_of, forget_notes, notes
+from fhir_server.export.files import Output, bring_back, folder_of, forget_notes, keep, keep_file, notes
 from fhir_server.export.group import members, read_group
 from fhir_server.export.job import Export, File
 from fhir_server.export.members import kinds_of
@@ -25,7 +25,7 @@ from fhir_server.export.provenance import about, latest
 from fhir_server.export.rows import Batch, rows_at, versions_since
 from fhir_server.export.wish import elements_of
 from fhir_server.fhir import codec
-from fhir_server.fhir.outcome import Issue, operation_outcome
+from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
 from fhir_server.interactions.lease import Lease
 from fhir_server.interactions.subset import subset
 from fhir_server.search.predicate import EVERYTHING
@@ -33,6 +33,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
+PAUSE = 200  # lines of a block between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
 
@@ -50,8 +51,11 @@ class Writing:
         """All that is left. Raises FhirError for what cannot be exported, Superseded if it is not ours any more."""
         job = self.job
         self.folder.mkdir(parents=True, exist_ok=True)
+        await bring_back(self.server, self.folder)
         if not job.at:
             await self._begin()
+        elif self._limited() and not (self.folder / MEMBERS).exists():
+            raise refuse(500, "exception", "The server has lost whom this export is about: ask anew.")
         scope = Scope(self.server, self.caller, job, self.folder)
         parts = parts_of(job)
         job.written = sum(self._written(type) for kind, type in parts if kind == "output")
@@ -63,7 +67,10 @@ class Writing:
         finally:
             if self.out is not None:
                 self.out.discard()
-        forget_notes(self.folder, self._outputs() if job.wish.organized else ())
+        await forget_notes(self.server, self.folder, self._outputs() if job.wish.organized else ())
+
+    def _limited(self) -> bool:
+        return self.job.wish.level == "group" or bool(self.job.wish.patients)
 
     async def _begin(self) -> None:
         """Fix the point in time, and whom the export is about."""
@@ -79,6 +86,8 @@ class Writing:
             write_members(self.folder, [id for id in known if not wish.patients or id in wish.patients])
         elif wish.patients:
             write_members(self.folder, wish.patients)
+        if self._limited():
+            await keep(server, self.folder, MEMBERS)
         for type in wish.types:
             if count := await server.store.count(Query((type,), EVERYTHING)):
                 self.job.totals[type] = count
@@ -135,12 +144,12 @@ class Writing:
         sorted = Sorted(self.folder, root, self._outputs(), kinds, self.server.settings.base, names)
         number, person, line = self.job.place or (0, 0, 0)
         try:
+            await bring_back(self.server, self.folder, [file.name for file in self._outputs()])
             await asyncio.to_thread(sorted.sort)
             while number < sorted.count:
-                for block in sorted.blocks(number, person):
+                for block in await asyncio.to_thread(list, sorted.blocks(number, person)):
                     await self._block(sorted, block, (number, person), line)
                     person, line = person + 1, 0
-                    await asyncio.sleep(0)
                 number, person = number + 1, 0
         finally:
             sorted.remove()
@@ -157,6 +166,8 @@ class Writing:
                 await self._close((*place, number), continues=True)
             if self.out is None or number == first:
                 self._file().write_line(header(block.person), counted=False)
+            if number % PAUSE == 0:
+                await asyncio.sleep(0)
             line = sorted.read(block.places[number])
             self._file().write_again(line.body, line.key, line.part, line.patients.encode().split(b","))
 
@@ -220,6 +231,7 @@ class Writing:
         await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
         file: File = await asyncio.to_thread(self.out.finish)
         self.out = None
+        await keep_file(self.server, self.folder, file, self.job.wish.organized and file.kind == "output")
         self.job.files = [*self.job.files, replace(file, continues=continues)]
         self.job.place = place
         await self.lease.renew()

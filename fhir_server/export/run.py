@@ -96,7 +96,7 @@ async def _look(server: Server) -> None:
 
 async def _sweep(server: Server) -> None:
     while True:
-        with contextlib.suppress(Busy, StoreError, OSError):
+        with contextlib.suppress(Busy, StoreError, OSError, FhirError):
             await sweep(server)
         await asyncio.sleep(SWEEP)
 
@@ -182,10 +182,10 @@ async def _end(server: Server, id: str, lease: Lease, job: Export, refused: Fhir
     await lease.renew()
     await server.store.delete_state(EXPORTS.open_key(id))
     if refused is not None:
-        remove(server, id)
+        await remove(server, id)
 
 
 async def _withdrawn(server: Server, id: str) -> None:
     """Remove the files of an export that is not there any more."""
     if await EXPORTS.read(server, id) is None:
-        remove(server, id)
+        await remove(server, id)

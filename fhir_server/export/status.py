@@ -83,7 +83,7 @@ async def forget_export(server: Server, caller: Caller, ask: Ask) -> Answer:
     await require_export(server, caller, ask.id)
     await EXPORTS.drop(server, ask.id)
     cancel(server, ask.id)
-    remove(server, ask.id)
+    await remove(server, ask.id)
     return Answer(202)
 
 

@@ -312,7 +312,7 @@ async def exported(side: Side, level: str) -> list[tuple[str, bytes]]:
     await Writing(server, caller, Lease(server, EXPORTS.key(id), *kept), job, id, nobody_waits).perform()
     files = [(file.type, (folder_of(server, id) / file.name).read_bytes()) for file in job.files]
     await EXPORTS.drop(server, id)
-    remove(server, id)
+    await remove(server, id)
     return files
 
 

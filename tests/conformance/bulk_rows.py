@@ -11,6 +11,7 @@ CHAIN = "export/consent_chain_test.py::"
 COHORT = "export/cohort_test.py::"
 BRING = "export/bring_test.py::"
 BLOCKS = "export/blocks_test.py::"
+BUCKET = "export/bucket_test.py::"
 MANIFEST = "export/manifest_test.py::"
 REFUSED = "test_what_is_refused"
 TAKEN = "test_parameters_that_are_taken"
@@ -72,6 +73,7 @@ BULK: dict[str, tuple[Row, ...]] = {
             SNAPSHOT + "test_deleted_is_what_the_client_had",
             SNAPSHOT + "test_a_chain_of_exports_rebuilds_the_store",
             CHAIN + "test_what_is_permitted_since_comes_whole_and_what_is_hidden_since_is_deleted",
+            CHAIN + "test_what_a_report_makes_genomic_is_deleted_where_that_is_denied",
             CHAIN + "test_a_chain_of_exports_is_what_is_permitted",
         ),
         yes(
@@ -101,7 +103,12 @@ BULK: dict[str, tuple[Row, ...]] = {
             RIGHTS + "test_no_token_no_export_no_file",
             RIGHTS + "test_an_export_is_its_clients_own",
         ),
-        yes("B-27 gzip and ranges", FILES + "test_gzip_ranges_and_what_a_client_holds"),
+        yes(
+            "B-27 gzip and ranges; 307 to object storage",
+            FILES + "test_gzip_ranges_and_what_a_client_holds",
+            BUCKET + "test_files_are_read_where_they_are_kept",
+            BUCKET + "test_consent_is_asked_before_an_address_is_given",
+        ),
         yes(
             "B-28 the latest version only, once",
             SNAPSHOT + "test_what_changes_while_the_files_are_written_is_exported_as_it_was",
@@ -112,6 +119,7 @@ BULK: dict[str, tuple[Row, ...]] = {
             "B-29 DELETE is 202, then 404 for status and files",
             FILES + "test_files_go_with_their_export",
             FILES + "test_files_are_removed_when_they_expire",
+            BUCKET + "test_what_has_expired_is_swept",
         ),
         yes("B-30 `instantiates`, operations under both names", "operations/table_test.py::test_every_operation_is_claimed_where_it_is"),
         yes("B-31 a Group's patients exactly, and what belongs to them", KICK + "test_the_three_levels_by_get_and_post"),

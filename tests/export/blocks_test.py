@@ -76,7 +76,7 @@ def sorted_rest(found: list[Blocks]) -> dict[str, list[str]]:
     return {person: sorted(held) for person, held in told}
 
 
-@pytest.mark.parametrize("path", ["$export", "Patient/$export", "$export-v4"])
+@pytest.mark.parametrize("path", ["$export", "Patient/$export"])
 def test_a_block_is_a_person_whole(filled: Researcher, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "LINES", 2)  # several sorted files
     found = sorted_rest(read(filled, filled.manifest(f"{path}?organizeOutputBy=Patient")))

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from fhir_server.settings import Settings
+from tests.access.consent_http_test import GERMLINE
+from tests.access.statements_world import GE
 from tests.auth.door import BASE
 from tests.deep import deep
 from tests.export.conftest import observation, patient
@@ -136,6 +138,61 @@ def test_who_never_permitted_is_not_named(registry: Registry) -> None:
     assert (gone, told) == (set(), set())
 
 
+def report(*results: str, genomic: bool = True, of: str = "p0") -> dict[str, Any]:
+    """A DiagnosticReport, not finished, that lists Observations."""
+    made = {
+        "resourceType": "DiagnosticReport", "id": "rep", "status": "registered", "code": {"text": "Report"},
+        "subject": {"reference": f"Patient/{of}"},
+    }  # fmt: skip
+    made |= {"category": [GE]} if genomic else {}
+    return made | ({"result": [{"reference": f"Observation/{one}"} for one in results]} if results else {})
+
+
+def test_what_a_report_makes_genomic_is_deleted_where_that_is_denied(registry: Registry) -> None:
+    """Neither the Observation nor any Consent was changed."""
+    ehr, held = registry.bearer("ehr", "system/*.cruds"), Held()
+
+    def put(resource: dict[str, Any]) -> None:
+        answer = registry("PUT", f"{resource['resourceType']}/{resource['id']}", resource, headers=ehr)
+        assert answer.is_success, answer.text
+
+    put(consent("c", "p0", provision=[GERMLINE]))
+    put(consent("c1", "p1"))
+    put(report("o1", of="p1"))
+    put(observation("more", "p0"))
+    since, gone, told = follow(registry, held, "")
+    assert (gone, told) == (set(), {"Patient/p0", "Patient/p1", "Observation/o0", "Observation/o1", "Observation/more"})
+    before = since
+    put(report("o0"))
+    since, gone, told = follow(registry, held, since)
+    assert gone == {"Observation/o0"}
+    assert "Observation/o0" not in told
+    for change, back in ((report("more"), ({"Observation/more"}, {"Observation/o0"})),
+                         (report("more", genomic=False), (set(), {"Observation/more"})),
+                         (report("o0", "more"), ({"Observation/o0", "Observation/more"}, set())),
+                         (report(), (set(), {"Observation/o0", "Observation/more"}))):  # fmt: skip
+        put(change)
+        since, gone, told = follow(registry, held, since)
+        assert gone == back[0], change
+        assert told >= back[1], change
+    follow(registry, held, before)  # given, taken and given again: all that is permitted is there
+    fresh = Held()
+    follow(registry, fresh, "")
+    assert held == fresh
+    since, gone, told = follow(registry, held, since)
+    put(report("o0"))
+    assert registry("DELETE", "Observation/o0", headers=ehr).is_success
+    since, gone, told = follow(registry, held, since)
+    assert gone == {"Observation/o0"}
+    # What was hidden all the time is not named, though it was listed anew.
+    put({**report("more"), "id": "other"})
+    since, gone, told = follow(registry, held, since)
+    put(report("more"))
+    put({**report("more"), "id": "other", "language": "de"})
+    since, gone, told = follow(registry, held, since)
+    assert (gone, "Observation/more" in told) == (set(), False)
+
+
 def test_patients_who_become_one_person_are_bound_by_what_each_said(registry: Registry) -> None:
     ehr, held = registry.bearer("ehr", "system/*.cruds"), Held()
     assert registry("PUT", "Consent/c3", consent("c3", "p3"), headers=ehr).is_success
@@ -169,7 +226,7 @@ class Life:
     async def act(self) -> None:
         """One thing."""
         random, id = self.random, f"{self.random.randrange(PEOPLE)}"
-        match random.choice(["consent", "consent", "data", "data", "delete", "link"]):
+        match random.choice(["consent", "consent", "data", "data", "delete", "link", "report"]):
             case "consent":
                 made = self.said(id)
             case "data":
@@ -180,6 +237,9 @@ class Life:
             case "delete":
                 await self.registry.http.delete(f"/fhir/Observation/o{random.randrange(9)}", headers=self.held)
                 return
+            case "report":
+                listed = [f"o{random.randrange(9)}" for _ in range(random.randrange(3))]
+                made = report(*listed, genomic=random.random() < 0.8, of=f"p{id}") | {"id": f"r{random.randrange(3)}"}
             case _:
                 other = {"other": {"reference": f"Patient/p{random.randrange(PEOPLE)}"}, "type": "seealso"}
                 made = patient(f"p{id}", gender="other", **({"link": [other]} if random.random() < 0.3 else {}))
@@ -194,6 +254,8 @@ class Life:
         if random.random() < 0.3:
             kind = {"system": "http://hl7.org/fhir/resource-types", "code": "Observation"}
             made["provision"]["provision"] = [{"type": "deny", "class": [kind]}]
+        if random.random() < 0.3:
+            made["provision"].setdefault("provision", []).append(GERMLINE)
         if random.random() < 0.3:
             self.edge = max(self.edge, time.time() + random.random())
             until = datetime.fromtimestamp(self.edge, UTC) + timedelta(milliseconds=1)

@@ -137,7 +137,7 @@ def test_the_manifest_of_version_4(client: Researcher) -> None:
     assert found["outputOrganizedByDetail"]
 
 
-@pytest.mark.parametrize("name", ["$export", "$export-v4", "Patient/$export-v4"])
+@pytest.mark.parametrize("name", ["$export", "Patient/$export-v4"])
 def test_how_it_stands_told_apart(client: Researcher, tmp_path: Path, name: str) -> None:
     client.put(patient("p1"))
     assert "preference-applied" not in client.kick(name).headers
