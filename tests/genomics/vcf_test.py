@@ -330,6 +330,74 @@ def test_genes_are_studied_when_all_of_them_was_read() -> None:
         read_genes(io.BytesIO(b"1\t9\t20\n"))
 
 
+def block(low: int, high: int, depth: int = 30, chromosome: str = "1", format: str = "GT:DP") -> str:
+    return f"{chromosome} {low} . A <NON_REF> . . END={high} {format} 0/0:{depth}"
+
+
+def studied(*records: str, **more: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """What is told of regions in a gVCF: those studied, those that are not, and the genes."""
+    made, _ = converted(vcf(*records, header=more.pop("header", ("##reference=hg38",)),
+                            samples=more.pop("samples", "s")), **more)  # fmt: skip
+    regions = of_kind(made, "53041-0")
+    told = [[one for region in regions if code == "48018-6" or not said(region, "48018-6")
+             for one in said(region, code)] for code in ("51959-5", "uncallable-regions", "48018-6")]  # fmt: skip
+    return told[0], told[1], told[2]
+
+
+def genes(*rows: str) -> Any:
+    return read_genes(io.BytesIO("\n".join(row.replace(" ", "\t") for row in rows).encode()))
+
+
+def test_bases_that_several_records_name_count_once() -> None:
+    gene = genes("1 0 200 G")
+    deletion = f"1 101 . {'A' * 20} A,<NON_REF> . . . GT:DP 0/1:30"
+    spoilt = (block(1, 100), deletion, block(105, 105, 3), block(106, 150), block(151, 160, 3), block(161, 200))
+    told = studied(*spoilt, genes=gene)
+    assert told == ([(1, 104), (106, 150), (161, 200)], [(105, 105), (151, 160)], [])
+    assert studied(block(1, 120), block(1, 120), block(161, 200), block(1, 80), genes=gene)[2] == []
+    assert studied(block(1, 100), block(161, 200), block(1, 100), genes=gene)[2] == []
+    assert studied(block(1, 200), block(1, 200), genes=gene)[2] == ["G"]
+    assert studied(block(1, 100), deletion, block(105, 200), genes=gene)[2] == ["G"]
+    assert studied(block(1, 200), block(300, 300), block(7, 7, 3), genes=gene)[2] == [], "told late"
+    assert studied(block(1, 50, 3), block(40, 60)) == ([(51, 60)], [(1, 50)], [])
+
+
+@pytest.mark.parametrize(("record", "read"), [
+    ("1 5 . A C,<NON_REF> . . . GT 0/2", False), ("1 5 . A C,<*> . . . GT 1/2", False),
+    ("1 5 . A C,<NON_REF> . . . GT 0/7", False), ("1 5 . A <DEL>,<NON_REF> . . SVTYPE=DEL GT 0/1", False),
+    ("1 5 . A <X:Y>,<NON_REF> . . . GT 0/1", False), ("1 5 . A C,<NON_REF> . . . GT 0/1", True),
+    ("1 5 . A *,C,<NON_REF> . . . GT 1/2", True), ("1 5 . A C,<NON_REF> . . . GT 0/0", True),
+])  # fmt: skip
+def test_a_base_with_an_allele_that_is_not_told_was_not_read(record: str, read: bool) -> None:
+    told = studied(block(1, 4), record, block(6, 9), genes=genes("1 0 9 G"))
+    assert told == (([(1, 9)], [], ["G"]) if read else ([(1, 4), (6, 9)], [(5, 5)], []))
+
+
+def test_the_mitochondrion_of_hg19_is_none_of_ours() -> None:
+    """Its variants are left out, so nothing of it was studied."""
+    header = ("##contig=<ID=chrM,length=16571>", "##contig=<ID=chr1,length=249250621>")
+    records = (block(1, 300, chromosome="chrM"), "chrM 301 . A C,<NON_REF> . . . GT 1/1", block(1, 9))
+    mitochondrial = genes("MT 0 300 MT-ND1")
+    assert studied(*records, header=header, genes=mitochondrial) == ([(1, 9)], [], [])
+    assert studied(*records, header=header, studied={"MT": [(1, 20)]}) == ([], [], [])
+    assert studied(header=header, studied={"MT": [(1, 20)], "1": [(1, 2)]}) == ([(1, 2)], [], [])
+    right = ("##contig=<ID=chrM,length=16569>", *header[1:])
+    assert studied(*records[:1], header=right, genes=mitochondrial) == ([(1, 300)], [], ["MT-ND1"])
+
+
+def test_stated_uncallable_regions_are_cut_out_of_a_gvcf() -> None:
+    told = studied(block(1, 100), genes=genes("1 0 20 G", "1 50 60 H"), uncallable={"1": [(15, 30), (1, 2), (2, 3)]})
+    assert told == ([(4, 14), (31, 100)], [(15, 30), (1, 2), (2, 3)], ["H"])
+
+
+def test_depth_of_the_site_is_that_of_an_only_sample() -> None:
+    record = "1 1 . A <NON_REF> . . END=9;DP=60 GT 0/0"
+    poor = "1 10 . A <NON_REF> . . END=19;DP=6 GT 0/0"
+    assert studied(record, poor)[:2] == ([(1, 9)], [(10, 19)])
+    both = [f"{one} 0/0" for one in (record, poor)]
+    assert studied(*both, samples="s t", sample="s")[:2] == ([(1, 19)], []), "a sum says nothing of one of them"
+
+
 def test_blocks_take_no_more_memory_the_more_there_are() -> None:
     def peak(number: int) -> int:
         good = (f"1 {n * 20 + 1} . A <NON_REF> . . END={n * 20 + 9} GT:DP:GQ 0/0:30:60" for n in range(number))

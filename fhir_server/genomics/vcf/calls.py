@@ -46,8 +46,8 @@ def variants(
 
     `last`: the last position of each chromosome. `source`: GERMLINE, SOMATIC or "": as the record says. `every_filter`:
     also what failed the caller's filters."""
-    chromosome = contig_name(record.chrom)
-    if not chromosome or (chromosome == "MT" and header.contigs.get(record.chrom) == OTHER_MITOCHONDRION):
+    chromosome = chromosome_of(record.chrom, header)
+    if not chromosome:
         left["on a contig that is no chromosome of the assembly"] += 1
         return
     if not 1 <= record.pos <= last[chromosome]:
@@ -78,6 +78,23 @@ def variants(
         reads, frequency = _measured(record, header, number)
         phase, side = _phase(record, alleles, number)
         yield found._replace(state=state, source=origin, reads=reads, frequency=frequency, phase=phase, side=side)
+
+
+def chromosome_of(contig: str, header: Header) -> str:
+    """The chromosome of the assembly that a contig is; "" if it is none."""
+    chromosome = contig_name(contig)
+    return "" if chromosome == "MT" and header.contigs.get(contig) == OTHER_MITOCHONDRION else chromosome
+
+
+def unnamed(record: Record) -> bool:
+    """Whether the sample has an allele of which no variant is made: there is one, and which is not told."""
+    called = {int(one) for one in re.split(r"[/|]", record.call.get("GT", ".")) if one.isdecimal()} - {0}
+    return any(
+        number > len(record.alts)
+        # `*`: the base is not there, as the deletion that begins before it tells.
+        or (record.alts[number - 1] != "*" and isinstance(_allele(record, "", record.alts[number - 1], None), str))
+        for number in called
+    )
 
 
 def _allele(record: Record, chromosome: str, alt: str, copies: float | None) -> Variant | str:

@@ -5,17 +5,19 @@ https://hl7.org/fhir/uv/genomics-reporting/
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 from fhir_server.fhir import codec
+from fhir_server.fhir.codec import Resource
 from fhir_server.genomics.assemblies import NAMES
-from fhir_server.genomics.vcf.calls import ANY, Variant, variants
-from fhir_server.genomics.vcf.coverage import Coverage, Gene, Needs, Piece, is_block
+from fhir_server.genomics.vcf.calls import ANY, Variant, chromosome_of, variants
+from fhir_server.genomics.vcf.coverage import MOST, Coverage, Gene, Needs, Piece, gathered, is_block
 from fhir_server.genomics.vcf.observations import Interval, Subject, phased, region, report, variant
 from fhir_server.genomics.vcf.read import (
+    Header,
     Malformed,
     NotVcf,
     assembly_of,
@@ -73,7 +75,10 @@ def convert(file: BinaryIO, wish: Wish, out: BinaryIO) -> Tally:
     place, tally = sample_of(header, wish.sample), Tally(assembly=assembly_of(header, wish.assembly))
     subject = Subject(wish.patient, wish.specimen, wish.order, header.samples[place], tally.assembly, header.date)
     last = ends(tally.assembly)
-    read = Coverage(wish.needs, wish.every_filter, wish.studied, wish.genes)
+    wish = _on_assembly(wish, header)
+    read = Coverage(
+        wish.needs, wish.every_filter, wish.studied, wish.genes, wish.uncallable, alone=len(header.samples) == 1
+    )
     sets: dict[tuple[str, str], tuple[str, int]] = {}  # the variant before in each phase set, and its copy
     with tempfile.TemporaryFile() as found, tempfile.TemporaryFile() as looked:
         results, studied = Results(subject, found), Results(subject, looked)
@@ -85,7 +90,7 @@ def convert(file: BinaryIO, wish: Wish, out: BinaryIO) -> Tally:
                 continue
             # Of a file that is no gVCF, this is all that it costs.
             if (read.seen or not record.alts or not ANY.isdisjoint(record.alts)) and (
-                chromosome := contig_name(record.chrom)
+                chromosome := chromosome_of(record.chrom, header)
             ):
                 for piece in read.see(record, chromosome, last[chromosome]):
                     tally.regions += _looked(subject, piece, studied)
@@ -100,20 +105,21 @@ def convert(file: BinaryIO, wish: Wish, out: BinaryIO) -> Tally:
             tally.regions += _looked(subject, piece, studied)
         if not read.seen:
             for name in (*NAMES, "MT"):
-                if name in wish.studied:
-                    studied.add(region(subject, name, wish.studied[name], wish.uncallable.get(name, [])))
-        elif wish.uncallable:
+                for made in _stated(subject, name, wish.studied.get(name, []), wish.uncallable.get(name, [])):
+                    studied.add(made)
+        else:
             for name, intervals in wish.uncallable.items():
-                studied.add(region(subject, name, [], intervals, "stated"))
+                for made in _stated(subject, name, [], intervals, "stated"):
+                    studied.add(made)
         for name, whole, part in read.studied_genes() if read.seen else ():
             if part:
                 tally.left["a gene that was not wholly read"] += part
-            if whole:
+            for number, some in enumerate(gathered(whole)):
                 # With their ranges: who reads "the gene was studied" alone takes every variant of it for absent that is
                 # not named by the gene, and those of a VCF are named by places.
-                ranges = [gene.interval for gene in wish.genes if (gene.chromosome, gene.name) in whole]
-                named = list(dict.fromkeys((gene.name, gene.code) for gene in whole.values()))
-                studied.add(region(subject, name, ranges, [], "genes", named))
+                named = list(dict.fromkeys((gene.name, gene.code) for gene in some))
+                said = f"genes {number}" if number else "genes"
+                studied.add(region(subject, name, [gene.interval for gene in some], [], said, named))
         front = [*studied.named(), *results.named()]
         whole_report = report(subject, front, _conclusion(tally))
         tally.report = f"DiagnosticReport/{whole_report['id']}"
@@ -139,6 +145,28 @@ def _together(
         return 0
     results.add(phased(subject, before[0], id, before[1] == one.side))
     return 1
+
+
+def _on_assembly(wish: Wish, header: Header) -> Wish:
+    """The wish without what it says of the mitochondrion, where the file has another sequence of it."""
+    if all(chromosome_of(contig, header) for contig in header.contigs if contig_name(contig) == "MT"):
+        return wish
+    nowhere: Regions = {"MT": []}
+    return wish._replace(
+        studied=wish.studied and {**wish.studied, **nowhere}, uncallable={**wish.uncallable, **nowhere}
+    )
+
+
+def _stated(
+    subject: Subject, name: str, studied: Sequence[Interval], uncallable: Sequence[Interval], said: str = ""
+) -> Iterator[Resource]:
+    """What the wish says of a chromosome, so many intervals together as one Observation is to have; nothing of a
+    chromosome of which it does not say what was studied, unless it is `said` otherwise."""
+    told = [*((True, one) for one in studied), *((False, one) for one in uncallable)] if studied or said else []
+    for number, begin in enumerate(range(0, len(told), MOST)):
+        some = told[begin : begin + MOST]
+        ranges = ([one for read, one in some if read is wanted] for wanted in (True, False))
+        yield region(subject, name, *ranges, f"{said} {number}".strip() if number else said)
 
 
 def _looked(subject: Subject, piece: Piece, studied: Results) -> int:
