@@ -13,9 +13,11 @@ from fhir_server.fhir.definitions import load
 from fhir_server.genomics.vcf.convert import Tally, Wish, convert, read_bed, read_genes
 from fhir_server.genomics.vcf.coverage import Needs
 from fhir_server.genomics.vcf.read import LENGTHS, NotVcf
+from fhir_server.search.index import indexer
 from fhir_server.validation.structure import validator
 
 VALIDATE = validator(load())
+INDEX = indexer(load(), "http://x/fhir")
 DEPTHS = '##FORMAT=<ID=AD,Number=R,Type=Integer,Description="a, b=c">'
 Resource = dict[str, Any]
 
@@ -396,6 +398,26 @@ def test_depth_of_the_site_is_that_of_an_only_sample() -> None:
     assert studied(record, poor)[:2] == ([(1, 9)], [(10, 19)])
     both = [f"{one} 0/0" for one in (record, poor)]
     assert studied(*both, samples="s t", sample="s")[:2] == ([(1, 19)], []), "a sum says nothing of one of them"
+
+
+def test_no_observation_names_more_than_its_index_can_hold() -> None:
+    many = "\n".join(f"1\t{n * 10}\t{n * 10 + 5}\tHGNC:{n // 10}" for n in range(4500)).encode()
+    huge = b"".join(b"\n1\t%d\t%d\tHGNC:7000" % (n, n + 1) for n in range(50_000, 52_500))
+    regions = {"1": [(n * 10 + 1, n * 10 + 5) for n in range(2500)]}
+    whole = vcf(block(1, 60_000))
+    for made, places, names in (
+        (of_kind(converted(whole, genes=read_genes(io.BytesIO(many + huge)))[0], "53041-0"), 1 + 7000, 451),
+        (of_kind(converted(whole, studied=regions, uncallable={"2": regions["1"]})[0], "53041-0"), 2500, 0),
+        (of_kind(converted(vcf(), studied=regions, uncallable=regions)[0], "53041-0"), 2500, 0),
+    ):
+        assert len({one["id"] for one in made}) == len(made)
+        assert max(len(said(one, "51959-5") + said(one, "uncallable-regions")) for one in made) == 1000
+        assert max(len(said(one, "48018-6")) for one in made) <= 200
+        assert max(len(INDEX(one)) for one in made) < 2000, "beyond that MongoDB keeps the rest apart"
+        told = [place for one in made for place in said(one, "51959-5")]
+        assert len(told) == len(set(told)) == places
+        assert len({gene for one in made for gene in said(one, "48018-6")}) == names
+        assert all(said(one, "51959-5") for one in made if said(one, "48018-6")), "no gene without its limits"
 
 
 def test_blocks_take_no_more_memory_the_more_there_are() -> None:
