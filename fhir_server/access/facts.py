@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.access.statements import FOREVER
 from fhir_server.fhir.codec import Resource
 from fhir_server.fhir.dates import bounds
+from fhir_server.genomics.consumer import is_finding
 from fhir_server.terminology.codes import Concept, Terminology
 
 DATA_CLASS = "https://participation.example/fhir/CodeSystem/data-class"
@@ -172,9 +173,6 @@ def _of_result(resource: Resource) -> str:
     parts = resource.get("component", ())
     inner = {code for part in parts for _, code in _codings(part.get("code"))}
     profiles = " ".join(resource.get("meta", {}).get("profile", ())).lower()
-    consumer = (DATA_CLASS, "direct-to-consumer") in set(_codings(resource.get("category")))
-    if consumer and resource.get("status") == "preliminary":  # genomics/panel.py; a laboratory's own is final one day
-        return "direct-to-consumer"
     if TUMOUR_CODES & codes:
         return "somatic-genomic"
     if "GE" in categories or (codes | inner) & GENOMIC_CODES or "genom" in profiles or "variant" in profiles:
@@ -184,7 +182,9 @@ def _of_result(resource: Resource) -> str:
             if SOURCE in {code for _, code in _codings(part.get("code"))}
             for _, code in _codings(part.get("valueCodeableConcept"))
         }
-        return "somatic-genomic" if said == {SOMATIC} else "germline-genomic"
+        if said == {SOMATIC}:
+            return "somatic-genomic"
+        return "direct-to-consumer" if is_finding(resource) else "germline-genomic"
     if {"imaging", "RAD", "IMG"} & categories:
         return "imaging"
     if PATHOLOGY & (categories | codes):

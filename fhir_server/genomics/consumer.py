@@ -8,7 +8,7 @@ import base64
 import csv
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from fhir_server.fhir.codec import Resource
 from fhir_server.genomics.assemblies import GRCH37, GRCH38
@@ -173,3 +173,17 @@ def document(patient: str, name: str, content: bytes, checked: Checked) -> Itera
         "securityContext": {"reference": f"DocumentReference/{id}"},
         "data": base64.b64encode(content).decode(),
     }
+
+
+def is_finding(resource: Mapping[str, Any]) -> bool:
+    """Whether a resource is a preliminary Observation of this data class, as panel.py makes them. That is its sender's
+    word; a laboratory's own result is final one day."""
+    return (
+        resource.get("resourceType") == "Observation"
+        and resource.get("status") == "preliminary"
+        and any(
+            coding.get("system") == DATA_CLASS and coding.get("code") == CODE
+            for concept in resource.get("category", ())
+            for coding in concept.get("coding", ())
+        )
+    )

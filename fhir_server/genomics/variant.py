@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fhir_server.genomics.alleles import ACCESSION, Allele, keys, parse, replaced, spelled
 from fhir_server.genomics.assemblies import accession_of, assembly_named, chromosome_named, is_chromosome
+from fhir_server.genomics.consumer import is_finding
 
 VARIANT, PRESENT = "69548-6", "LA9633-4"
 VOID = ("entered-in-error", "cancelled")  # statuses of what does not hold
@@ -45,8 +46,8 @@ NOWHERE = Placed()
 
 
 def place(resource: Mapping[str, Any]) -> Placed:
-    """Read a variant Observation; nothing where it is void or does not say that the variant is present."""
-    if resource.get("status") in VOID or PRESENT not in codes(resource.get("valueCodeableConcept")):
+    """Read a variant Observation; nothing where it holds no result or does not say that the variant is present."""
+    if not holds(resource) or PRESENT not in codes(resource.get("valueCodeableConcept")):
         return NOWHERE
     parts = components(resource)
     accession = _accession(parts)
@@ -79,6 +80,11 @@ def place(resource: Mapping[str, Any]) -> Placed:
         (Interval(accession, *widest),) if accession and widest else (),
         (Interval(accession, *surest),) if accession and surest else (),
     )
+
+
+def holds(resource: Mapping[str, Any]) -> bool:
+    """Whether an Observation is a result at all: neither void nor read in raw data, which proves nothing."""
+    return resource.get("status") not in VOID and not is_finding(resource)
 
 
 def components(resource: Mapping[str, Any]) -> Parts:

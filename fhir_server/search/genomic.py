@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fhir_server.genomics.alleles import spelled
-from fhir_server.genomics.variant import VARIANT, VOID, Interval, codes, components, place, texts
+from fhir_server.genomics.variant import VARIANT, Interval, codes, components, holds, place, texts
 from fhir_server.search.entries import LONGEST, fold
 from fhir_server.search.predicate import Entry, Is, Or, Param, Predicate
 
@@ -46,7 +46,7 @@ def entries(resource: Mapping[str, Any]) -> Iterator[Entry]:
             continue
         if code == VARIANT:
             yield from _variant(resource)
-        elif resource.get("status") not in VOID:
+        elif holds(resource):
             yield from _named(resource, code)
         return
 

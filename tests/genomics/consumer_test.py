@@ -12,14 +12,16 @@ import pytest
 
 from fhir_server.access.facts import DATA_CLASS as CLASS
 from fhir_server.access.facts import data_class
+from fhir_server.access.gate import is_genomic
 from fhir_server.cli import main
 from fhir_server.fhir.definitions import load
 from fhir_server.genomics.assemblies import GRCH37, GRCH38
 from fhir_server.genomics.consumer import DATA_CLASS, SITES, check, document
 from fhir_server.genomics.panel import findings, read_panel
 from fhir_server.validation.structure import validator
+from tests.genomics import world as w
 from tests.genomics.vcf_test import said
-from tests.matching import world as w
+from tests.matching import world as matching
 from tests.matching.evaluate_test import facts, needs, one
 
 TURNED = str.maketrans("ACGT", "TGCA")
@@ -151,6 +153,21 @@ def test_what_is_asked_for_is_preliminary() -> None:
     assert again == made
 
 
+def test_a_senders_category_chooses_no_other_class() -> None:
+    """Of a denial of somatic or of clinical data, and of the gate that holds reports, nothing escapes by it."""
+    told = {"code": {"coding": [{"system": "http://loinc.org", "code": "69548-6"}]}, **w.RAW}
+    found = {"resourceType": "Observation", **told}
+    assert data_class(found) == "direct-to-consumer"
+    for type in ("DiagnosticReport", "ServiceRequest", "Condition", "RiskAssessment"):
+        assert data_class({**found, "resourceType": type}) == "germline-genomic"
+    assert is_genomic({**found, "resourceType": "DiagnosticReport"})
+    assert data_class({**found, "status": "final"}) == "germline-genomic"
+    assert data_class({**found, "component": [w.coded("48002-0", w.LOINC, w.SOMATIC)]}) == "somatic-genomic"
+    for code, own in (("94076-7", "somatic-genomic"), ("4548-4", "clinical"), ("11526-1", "pathology")):
+        other = {**found, "code": w.concept(w.LOINC, code), "category": w.RAW["category"][2:]}
+        assert data_class(other) == own, code
+
+
 @pytest.mark.parametrize(("sites", "text"), [
     (panel("7 1 rs1 A G", build="GRCh38"), "GRCh38"), (panel("7 1 . A G"), "dbSNP"),
     (panel("7 1 rs1 AC G"), "one base"), (panel("7 1 rs1 A ."), "one base"), (panel("7 1"), "names no place"),
@@ -166,8 +183,8 @@ def test_matching_takes_none_of_it_as_evidence(bases: str) -> None:
     """EGFR T790M, as a test might read it: the gene and the change are added, as a sender might."""
     made, _ = asked(genome(f"rs121434569 7 55249071 {bases}"), panel("7 55249071 rs121434569 C T"))
     named = [
-        w.component("48018-6", ("http://www.genenames.org", "HGNC:3236")),
-        w.component("48005-3", (w.HGVS, "NP_005219.2:p.Thr790Met")),
+        matching.component("48018-6", ("http://www.genenames.org", "HGNC:3236")),
+        matching.component("48005-3", (w.HGVS, "NP_005219.2:p.Thr790Met")),
     ]
     record = {**made[0], "component": [*made[0]["component"], *named]}
     for exclude in (False, True):

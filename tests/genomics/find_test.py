@@ -31,6 +31,9 @@ WORLD: list[w.Resource] = [
     w.simple("old", "ann", "NC_000012.11:25398283:C:T"),
     w.simple("absent", "ann", f"{CHR7}:55191821:T:C", present=w.ABSENT),
     w.simple("wrong", "ann", f"{CHR7}:55191900:T:C", status="entered-in-error"),
+    w.simple("raw", "ann", f"{CHR7}:55191900:T:C", source=w.GERMLINE, **w.RAW),
+    w.observation("raw-type", "ann", "84413-4", valueCodeableConcept=w.concept("urn:star", "CYP2C19 *9/*9"), **w.RAW),
+    w.simple("early", "ann", "NC_000020.11:400:T:C", status="preliminary"),
     w.simple("other", "bob", f"{CHR7}:55191830:T:G"),
     w.simple("repeat", "ann", f"{ON_1}:3::AC"),
     w.structural("loss", "ann", "NC_000013.11", w.ends("81302-2", 1000, 2000), w.ends("81301-4", 900, 2100)),
@@ -130,6 +133,8 @@ def simple_variants_in_regions(lab: Client) -> None:
 
     assert found(f"{CHR7}:55000000-55300000") == {"snv", "padded", "hgvs"}
     assert found(f"{CHR7}:55191821-55191822") == {"snv"}
+    assert found(f"{CHR7}:55191900-55191901") == set(), "neither void nor read in raw data"
+    assert found("NC_000020.11:400-401") == {"early"}, "what a laboratory has not finished"
     assert found(f"{CHR7}:55191822-55191999") == set(), "the end of a variant is not part of it"
     assert found(f"{CHR7}:55191800-55191821") == set(), "the end of a region is not part of it"
     assert found(f"{CHR7}:55191821-55191821") == {"snv"}

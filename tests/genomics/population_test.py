@@ -21,10 +21,18 @@ FEW = {"value": 11, "comparator": "<"}
 
 
 def record(id: str) -> list[w.Resource]:
-    """A carrier has one of each, the others have their own variant; everybody has the last."""
+    """A carrier has one of each, the others have their own variant, and raw data that says what a
+    carrier has; everybody has the last."""
     made = [w.patient(id), w.simple(f"{id}-all", id, ALL, source=w.GERMLINE)]
     if id in OTHERS:
-        return [*made, w.simple(f"{id}-other", id, OTHER)]
+        return [
+            *made,
+            w.simple(f"{id}-other", id, OTHER),
+            w.simple(f"{id}-raw", id, COMMON, **w.RAW),
+            w.observation(
+                f"{id}-rh", id, "84413-4", valueCodeableConcept=w.concept("urn:star", "CYP2C19 *1/*17"), **w.RAW
+            ),
+        ]
     base = [{"reference": f"Observation/{id}-v"}]
     return [
         *made,

@@ -279,6 +279,8 @@ def test_variants_of_a_phase_set_lie_together_or_not() -> None:
     assert tally.phased == 3
     assert {one["reference"] for one in made[0]["result"]} == {f"Observation/{one['id']}" for one in made[1:]}
     assert converted(vcf("1 1 . A C . . . GT 0/1"))[1].phased == 0
+    twice = "1 10 . A C . . . GT:PS 0|1:10"
+    assert converted(vcf(twice, twice))[1].phased == 0, "none lies to itself"
 
 
 GVCF = (

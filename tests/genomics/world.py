@@ -10,6 +10,9 @@ LABORATORY = [
     {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]},
     {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "GE"}]},
 ]
+# What a direct-to-consumer test read: preliminary, and no result of a laboratory.
+CONSUMER = {"system": "https://participation.example/fhir/CodeSystem/data-class", "code": "direct-to-consumer"}
+RAW: dict[str, Any] = {"status": "preliminary", "category": [*LABORATORY, {"coding": [CONSUMER]}]}
 GERMLINE, SOMATIC = "LA6683-2", "LA6684-0"
 PRESENT, ABSENT = "LA9633-4", "LA9634-2"
 Resource = dict[str, Any]

@@ -141,7 +141,7 @@ def _together(
     if before is None and len(sets) == MOST_SETS:
         sets.pop(next(iter(sets)))
     sets[key] = (id, one.side)
-    if before is None:
+    if before is None or before[0] == id:  # a file may name a variant twice
         return 0
     results.add(phased(subject, before[0], id, before[1] == one.side))
     return 1
