@@ -190,6 +190,8 @@ def of_type(looked: Looked, expr: Expr, type: str) -> Expr:
         return nothing(name) if element is None else property_of(looked, expr.of, element)
     if expr.type and expr.type not in ("Resource", "DomainResource"):
         return expr if name in (expr.type, ABOVE.get(expr.type)) else nothing(name)
+    if looked.sure and not (expr.type and name in definitions.resources):
+        raise ValueError(f"asks whether something is {name} of which it is not known what it is")
     run = listed(expr)
     structure = name if name in definitions.structures else ""
     if name in definitions.resources:

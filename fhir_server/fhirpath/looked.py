@@ -15,10 +15,11 @@ from fhir_server.fhir.definitions import Definitions
 
 
 class Looked:
-    """The properties of each structure that the expressions of a view look at."""
+    """The properties of each structure that the expressions of a view look at. `sure`: nothing is asked to be of a
+    type where it cannot be known of which it is."""
 
-    def __init__(self, definitions: Definitions) -> None:
-        self.definitions = definitions
+    def __init__(self, definitions: Definitions, sure: bool = False) -> None:
+        self.definitions, self.sure = definitions, sure
         self._used: dict[str, set[str]] = {}
         self._entire: set[str] = set()
 

@@ -155,7 +155,7 @@ class _Reader:
         node = self.path()
         while (binds := _BINDS.get(self.token.text, 0) if self.token.kind in ("sign", "name") else 0) > floor:
             sign = self.take().text
-            right: Node = Name(None, self.type_name()) if sign in ("is", "as") else self.expression(binds)
+            right: Node = self.type_name() if sign in ("is", "as") else self.expression(binds)
             node = Binary(sign, node, right)
         self.depth -= 1
         return node
@@ -217,12 +217,12 @@ class _Reader:
         self.at -= 1
         self.fail("a value or a name")
 
-    def type_name(self) -> str:
-        """A type, perhaps with its namespace, which is left out."""
-        name = self.take().text
+    def type_name(self) -> Name:
+        """A type, perhaps with its namespace."""
+        name = Name(None, self.take().text.strip("`"))
         while self.here("."):
-            name = self.take().text
-        return name.strip("`")
+            name = Name(name, self.take().text.strip("`"))
+        return name
 
 
 def _unescaped(match: re.Match[str]) -> str:

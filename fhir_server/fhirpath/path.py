@@ -20,11 +20,13 @@ ROW_INDEX = "rowIndex"
 
 class Compiler:
     """Compiles expressions about one resource type. `constants` are what `%name` stands for; `base` is our own
-    address, under which references are local. `looked` is told what the expressions look at."""
+    address, under which references are local. `looked` is told what the expressions look at; `sure` is its."""
 
-    def __init__(self, definitions: Definitions, type: str, constants: Mapping[str, Expr], base: str) -> None:
+    def __init__(
+        self, definitions: Definitions, type: str, constants: Mapping[str, Expr], base: str, sure: bool = False
+    ) -> None:
         self.type, self.constants, self.base = type, constants, base
-        self.looked = Looked(definitions)
+        self.looked = Looked(definitions, sure)
         self.root = focus(type, type)
 
     def compile(self, text: str, about: Expr) -> Expr:

@@ -22,7 +22,12 @@ USED = frozenset(FUNCTIONS) & {
     "where", "exists", "empty", "all", "select", "not", "first", "last", "count", "extension", "ofType",
     "startsWith", "endsWith", "contains",
 }  # fmt: skip
-SIGNS = frozenset(("and", "or", "xor", "implies", "=", "!=", "<", "<=", ">", ">=", "in", "is", "as", "|"))
+SIGNS = frozenset(("and", "or", "xor", "implies", "=", "!=", "<", "<=", ">", ">=", "in", "|"))
+# Types that others are kinds of, and `id`, which an element named so may not be: only fhirpathpy knows.
+WIDE = frozenset(
+    {"Element", "BackboneElement", "Resource", "DomainResource", "Quantity", "string", "uri", "integer", "id"}
+)
+TYPED = frozenset({"where", "first", "last"})  # functions that give some of what they are asked of
 
 
 def answer(expression: str, structure: str, value: Any, resource: Resource, whole: Resource) -> bool | None:
@@ -53,7 +58,7 @@ def beside(value: Any) -> bool:
     return False
 
 
-@lru_cache(maxsize=5_000)
+@lru_cache(maxsize=500)
 def _compiled(expression: str, structure: str, resource: str, whole: str) -> Run | None:
     known = load()
     about = focus(structure, structure) if structure in known.structures else focus(structure, "")
@@ -65,7 +70,7 @@ def _compiled(expression: str, structure: str, resource: str, whole: str) -> Run
     try:
         if not _plain(parse(expression)):
             return None
-        return Compiler(known, structure.partition(".")[0], constants, "").compile(expression, about).run
+        return Compiler(known, structure.partition(".")[0], constants, "", sure=True).compile(expression, about).run
     except (ValueError, KeyError, RecursionError):
         return None
 
@@ -83,9 +88,25 @@ def _plain(node: Node) -> bool:
             return name in ("$this", "resource", "rootResource", "context")
         case Name(of, _):
             return of is None or _plain(of)
+        case Call(of, "ofType", (type,)):
+            return _asks(of, type)
+        case Binary("is" | "as", left, type):
+            return _asks(left, type)
         case Call(of, name, args):
             return name in USED and (of is None or _plain(of)) and all(map(_plain, args))
         case Binary(sign, left, right):
             return sign in SIGNS and _plain(left) and _plain(right)
         case Index() | Negative():
             return False
+
+
+def _asks(node: Node | None, type: Node) -> bool:
+    """Whether it asks for a type that stands for itself alone, as FHIR spells it and without a namespace, of what is
+    plain and of a type of FHIR: what a literal or a function makes, and so perhaps `$this`, is of FHIRPath's own."""
+    if not isinstance(type, Name) or type.of is not None or type.name in WIDE:
+        return False
+    while isinstance(node, Call) and node.name in TYPED and all(map(_plain, node.args)):
+        node = node.of
+    if type.name in load().primitives:
+        return isinstance(node, Name) and _plain(node)
+    return type.name in load().structures and (node is None or (isinstance(node, Name | Variable) and _plain(node)))

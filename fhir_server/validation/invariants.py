@@ -7,7 +7,7 @@ up to a millisecond for each rule and element. What it cannot evaluate is report
 import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from fhir_server.fhir.codec import Resource
@@ -118,7 +118,7 @@ def evaluate(expression: str, place: Place, whole: Resource) -> bool | None:
     return found[0]
 
 
-@cache
+@lru_cache(maxsize=500)  # expressions may be those of profiles that a client wrote
 def _compiled(expression: str) -> Callable[..., list[Any]]:
     import fhirpathpy
     from fhirpathpy.models import models

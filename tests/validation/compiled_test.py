@@ -95,7 +95,9 @@ def differences(resources: list[dict[str, Any]]) -> tuple[list[str], Counter[str
 def test_shipped_examples_and_what_is_made_wrong_of_them() -> None:
     bare = decode((EXAMPLES / "genomic-variant.json").read_bytes())
     del bare["component"]
-    wrong, seen = differences([*(decode(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.json"))), bare])
+    other = decode((EXAMPLES / "tumour-condition.json").read_bytes())
+    other["code"] = {"coding": [{"system": "urn:other", "code": "x"}]}
+    wrong, seen = differences([*(decode(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.json"))), bare, other])
     assert wrong == []
     assert {"gv-1 True", "gv-1 False", "tc-1 True", "tc-1 False", "pc-1 True", "pc-1 False", "obs-6 True"} <= set(seen)
     assert seen.total() > 500
@@ -155,3 +157,53 @@ def test_the_structure_holds_dom_2_4_and_5_as_fhirpathpy_says_them(told: dict[st
 def test_extensions_beside_a_value_are_seen() -> None:
     assert beside({"a": [{"b": {"_c": {"extension": []}}}]})
     assert not beside({"a": [{"b": {"c_": "_d"}}, "_e"]})
+
+
+TYPED: dict[str, Any] = {
+    "resourceType": "Observation", "id": "o", "status": "final", "code": {"text": "x"}, "valueQuantity": {"value": 1},
+    "contained": [{"resourceType": "Binary", "contentType": "a/b"}, {"resourceType": "Patient", "active": True}],
+    "component": [{"code": {"text": "x"}, "valueString": "q"}], "issued": "2020-01-01T00:00:00Z",
+    "extension": [
+        {"url": "urn:x", **value}
+        for value in ({"valueCode": "c"}, {"valueUrl": "c"}, {"valuePositiveInt": 3}, {"valueAge": {"value": 3}},
+                      {"valueQuantity": {"value": 3}}, {"valueString": "c"}, {"valueBoolean": True},
+                      {"valueDosage": {"text": "x"}}, {"valueInteger": 3})
+    ],
+}  # fmt: skip
+ONSET = {"resourceType": "Condition", "subject": {"reference": "Patient/p"}, "onsetAge": {"value": 3}}
+TYPES = (
+    "Element", "BackboneElement", "Resource", "DomainResource", "Quantity", "Age", "string", "code", "uri", "integer",
+    "boolean", "Boolean", "instant", "id", "CodeableConcept", "Observation", "observation", "Patient", "Binary",
+    "System.String", "System.Boolean", "FHIR.code", "FHIR.Quantity",
+)  # fmt: skip
+ASKED = ("$this", "id", "status", "code", "issued", "component", "component.value", "contained", "contained[1]",
+         "value", "status.exists()", "true", "'x'")  # fmt: skip
+
+
+def test_types_are_those_of_fhirpathpy() -> None:
+    """What is a kind of another is left to it, and so is what may be of any type."""
+    places = [("Observation", TYPED, TYPED), *(("Extension", one, TYPED) for one in TYPED["extension"])]
+    places.append(("Condition", ONSET, ONSET))
+    seen: Counter[bool | None] = Counter()
+    for type in TYPES:
+        for structure, value, whole in places:
+            of = {"Observation": ASKED, "Extension": ("value",), "Condition": ("onset",)}[structure]
+            forms = ("{} is {}", "({} as {}).exists()", "{}.ofType({}).exists()", "{}.all($this is {})")
+            for expression in (form.format(one, type) for one in of for form in forms):
+                found = answer(expression, structure, value, whole, whole)
+                seen[found] += 1
+                if found is not None:
+                    own = deepcopy(whole)
+                    told = evaluate(expression, Place(structure, structure, deepcopy(value), own), own)
+                    assert told in (found, None), expression
+    assert seen[True] > 20
+    assert seen[False] > 100
+    observed = {"resource": TYPED, "whole": TYPED, "value": TYPED}
+    assert answer("value is CodeableConcept", "Observation", **observed) is False
+    assert answer("contained.ofType(Patient).exists()", "Observation", **observed) is True
+
+
+@pytest.mark.parametrize("type", ["Quantity", "Element", "DomainResource", "System.String", "FHIR.code", "Boolean"])
+def test_a_type_of_which_others_are_kinds_is_left_to_fhirpathpy(type: str) -> None:
+    for form in ("status is {}", "(status as {}).exists()", "code.ofType({}).exists()"):
+        assert answer(form.format(type), "Observation", TYPED, TYPED, TYPED) is None
