@@ -34,7 +34,7 @@ class Genes:
         return self.symbols.get(gene, gene)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # what is kept keeps its terminology in memory, also one that was loaded anew since
 def genes_of(terminology: Terminology) -> Genes:
     """The genes among the loaded concepts. A former symbol or an alias names a gene where it is no symbol itself and
     names no other gene."""

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +11,7 @@ from fhir_server.fhir.data import data_path
 
 ICD_10 = frozenset({"http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm"})
 _UNSPECIFIED = re.compile(r"[A-Z]\d[\dA-Z]\.9")
+MOST_RELATIONS = 65_536  # that are kept with a terminology
 Relation = Literal["is", "broader", "other"]
 
 
@@ -37,6 +37,9 @@ class Terminology:
     displays: Mapping[Concept, str] = field(default_factory=dict)
     properties: Mapping[Concept, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
     names: Mapping[Concept, tuple[str, ...]] = field(default_factory=dict)  # designations: what else it is called
+    relations: "dict[tuple[Concept, Concept], Relation | None]" = field(
+        default_factory=dict, repr=False
+    )  # asked before
 
     def known(self, system: str, code: str) -> bool:
         """Whether the code is one of a loaded CodeSystem."""
@@ -81,10 +84,22 @@ class Terminology:
         return self.displays.get(concept, concept.code)
 
 
-@lru_cache(maxsize=65_536)
 def relation(terminology: Terminology, concept: Concept, required: Concept) -> Relation | None:
     """How a recorded concept stands to a required one: `is` (the same or below), `broader` (it may be: recorded less
     exactly than required), `other` (it is not), or None when nothing loaded relates them."""
+    known, key = terminology.relations, (concept, required)  # with the terminology, so that they end with it
+    try:
+        return known[key]
+    except KeyError:
+        pass
+    found = _related(terminology, concept, required)
+    if len(known) >= MOST_RELATIONS:
+        known.clear()
+    known[key] = found
+    return found
+
+
+def _related(terminology: Terminology, concept: Concept, required: Concept) -> Relation | None:
     have, want = terminology.closure(concept), terminology.closure(required)
     if required in have or any(c in have for c in terminology.equivalents(*required)):
         return "is"

@@ -1,7 +1,9 @@
 """Genes go by all their names once HGNC is imported, and tumours by the whole of OncoTree."""
 
 import asyncio
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,15 +13,16 @@ from fhir_server.cli import main
 from fhir_server.fhir.codec import decode, encode
 from fhir_server.interactions.custom import rewired
 from fhir_server.matching.criteria import compile_study
+from fhir_server.matching.ctml.words import codes_by_name
 from fhir_server.matching.evaluate import evaluate_study
 from fhir_server.matching.follow import step
-from fhir_server.matching.genes import genes_of
+from fhir_server.matching.genes import HGNC, genes_of
 from fhir_server.matching.guard import StudyGuard
 from fhir_server.matching.hgvs import parse
 from fhir_server.matching.reading import facts_of
 from fhir_server.settings import Settings
 from fhir_server.terminology.add import add
-from fhir_server.terminology.codes import Concept, Terminology, build, load
+from fhir_server.terminology.codes import Concept, Terminology, build, load, relation
 from fhir_server.terminology.formats import FORMATS
 from tests.matching import world as w
 from tests.matching.evaluate_test import NOW, diagnosis, needs
@@ -153,3 +156,23 @@ def test_properties_of_two_files_are_joined() -> None:
     terms = build([of("NM_1", "NP_1"), of("NM_1", "NM_2")])
     assert terms.property(Concept(w.HGNC, "HGNC:1"), "reference-sequence") == ("NM_1", "NP_1", "NM_2")
     assert load().property(Concept(w.HGNC, "HGNC:3236"), "reference-sequence")
+
+
+def test_a_terminology_that_was_loaded_anew_does_not_stay_in_memory() -> None:
+    class Displays(dict[Concept, str]):
+        """To which there can be a weak reference."""
+
+    def used(number: int) -> weakref.ref[Displays]:
+        displays = Displays({Concept(HGNC, "HGNC:1"): f"G{number}", Concept("urn:x", "c"): "Name"})
+        terminology = Terminology(displays=displays, loaded={HGNC: frozenset({"HGNC:1"})})
+        assert genes_of(terminology).by_symbol == {f"G{number}": "HGNC:1"}
+        assert codes_by_name(terminology, "urn:x") == {"name": "c", "c": "c"}
+        assert codes_by_name(terminology, "urn:y") == {}
+        for asked in ("c", "d", "c"):
+            told = relation(terminology, Concept("urn:x", "c"), Concept("urn:x", asked))
+            assert told == ("is" if asked == "c" else None)
+        return weakref.ref(displays)
+
+    held = [used(number) for number in range(5)]
+    gc.collect()
+    assert sum(one() is not None for one in held) <= 2

@@ -165,8 +165,8 @@ def _stated(
     told = [*((True, one) for one in studied), *((False, one) for one in uncallable)] if studied or said else []
     for number, begin in enumerate(range(0, len(told), MOST)):
         some = told[begin : begin + MOST]
-        ranges = ([one for read, one in some if read is wanted] for wanted in (True, False))
-        yield region(subject, name, *ranges, f"{said} {number}".strip() if number else said)
+        read, not_read = ([one for read, one in some if read is wanted] for wanted in (True, False))
+        yield region(subject, name, read, not_read, f"{said} {number}".strip() if number else said)
 
 
 def _looked(subject: Subject, piece: Piece, studied: Results) -> int:

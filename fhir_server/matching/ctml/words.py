@@ -120,9 +120,21 @@ def said(code: str, table: Mapping[str, str]) -> str:
     raise Unmapped("", f"CTML has no word for {code}")
 
 
-@lru_cache(maxsize=16)
 def codes_by_name(terminology: Terminology, system: str) -> Mapping[str, str]:
     """The codes of a system by name, without regard to case."""
+    known = _by_name(terminology)
+    if system not in known:
+        known[system] = _named(terminology, system)
+    return known[system]
+
+
+@lru_cache(maxsize=2)  # as of matching/genes.py
+def _by_name(terminology: Terminology) -> dict[str, Mapping[str, str]]:
+    """By system what was asked for so far."""
+    return {}
+
+
+def _named(terminology: Terminology, system: str) -> Mapping[str, str]:
     named = {c.code: display for c, display in terminology.displays.items() if c.system == system}
     return {name.casefold(): code for code, name in sorted(named.items(), reverse=True)} | {
         code.casefold(): code for code in named
