@@ -28,7 +28,7 @@ MEMBERS, TOUCHED = "members", "touched"
 
 def write_members(folder: Path, ids: Sequence[str]) -> None:
     """Keep whom an export is about."""
-    (folder / MEMBERS).write_text("".join(f"{id}\n" for id in ids))
+    _write(folder / MEMBERS, ids)
 
 
 class Scope:
@@ -104,9 +104,7 @@ class Scope:
         """Those who were found touched first, for whoever goes on: they are told again in these batches."""
         path = self.folder / TOUCHED
         if not path.exists():
-            part = path.with_name(f"{TOUCHED}.{secrets.token_hex(4)}.part")
-            part.write_text("".join(f"{id}\n" for id in sorted(touched)))
-            part.replace(path)
+            _write(path, sorted(touched))
             await keep(self.server, self.folder, TOUCHED)
         return path.read_text().splitlines()
 
@@ -179,6 +177,13 @@ async def filtered(server: Server, caller: Caller, wish: Wish, type: str, now: i
     queries = [one for one in wish.filters if one.type == type]
     found = [(await parsed(server, caller, server.store.search, type, one.pairs, False, now)).where for one in queries]
     return [found[0] if len(found) == 1 else Or(tuple(found))] if found else []
+
+
+def _write(path: Path, ids: Sequence[str]) -> None:
+    """Whole, or not at all."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part.write_text("".join(f"{id}\n" for id in ids))
+    part.replace(path)
 
 
 def _all(parts: list[Predicate]) -> Predicate:

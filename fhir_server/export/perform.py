@@ -67,32 +67,33 @@ class Writing:
         finally:
             if self.out is not None:
                 self.out.discard()
+        await self.lease.renew()  # nobody may look for what is removed now
         await forget_notes(self.server, self.folder, self._outputs() if job.wish.organized else ())
 
     def _limited(self) -> bool:
         return self.job.wish.level == "group" or bool(self.job.wish.patients)
 
     async def _begin(self) -> None:
-        """Fix the point in time, and whom the export is about."""
+        """Fix the point in time, and whom the export is about: at once, so that whoever goes on has all of it or none."""
         server, wish = self.server, self.job.wish
-        self.job.at = await server.store.settled()
+        at = await server.store.settled()
         # What time alone permits by then, and rules that other processes made, must not be missed by the walk.
         while await renew_due(server):
             pass
         await server.consents.rules.fresh(server.store, at_once=True)
         if wish.level == "group":
-            group = await read_group(server, self.caller, wish.group, self.job.at)
+            group = await read_group(server, self.caller, wish.group, at)
             known = await members(server, self.caller, group)
             write_members(self.folder, [id for id in known if not wish.patients or id in wish.patients])
         elif wish.patients:
             write_members(self.folder, wish.patients)
         if self._limited():
             await keep(server, self.folder, MEMBERS)
-        for type in wish.types:
-            if count := await server.store.count(Query((type,), EVERYTHING)):
-                self.job.totals[type] = count
-        self.job.stirred = tuple(sorted({row.type async for row in versions_since(server, None, self.job.at)}))
-        self.job.began = server.clock()
+        totals = {type: await server.store.count(Query((type,), EVERYTHING)) for type in wish.types}
+        stirred = {row.type async for row in versions_since(server, None, at)}
+        job = self.job
+        job.at, job.began, job.stirred = at, server.clock(), tuple(sorted(stirred))
+        job.totals = {type: count for type, count in totals.items() if count}
         await self.lease.renew()
 
     async def _part(self, scope: Scope) -> None:
@@ -110,10 +111,10 @@ class Writing:
             for issue in self.job.passed:
                 told = Issue(issue.code, issue.text, issue.at, issue.severity)
                 self._file().write_line(codec.encode(operation_outcome([told])))
-        self.job.part += 1
         if self.out is not None:
-            await self._close(None)
-        self.job.place = None
+            await self._close(None, ends=True)
+        else:
+            self.job.part, self.job.place = self.job.part + 1, None
 
     async def _output(self, scope: Scope) -> None:
         if self.type not in self.job.totals and self.type not in self.job.stirred:
@@ -225,15 +226,16 @@ class Writing:
             self.out = Output(self.folder, name, self.kind, self.type, self.server.settings.base)
         return self.out
 
-    async def _close(self, place: Any, continues: bool = False) -> None:
-        """The file is whole: note it, and where to go on."""
+    async def _close(self, place: Any, continues: bool = False, ends: bool = False) -> None:
+        """The file is whole: note it, and where to go on. `ends`: it is the last of its part."""
         assert self.out is not None
         await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
         file: File = await asyncio.to_thread(self.out.finish)
         self.out = None
         await keep_file(self.server, self.folder, file, self.job.wish.organized and file.kind == "output")
+        # Whoever keeps the lease stores the job at any time: these belong together.
         self.job.files = [*self.job.files, replace(file, continues=continues)]
-        self.job.place = place
+        self.job.part, self.job.place = self.job.part + ends, place
         await self.lease.renew()
         await self.give_way()
 
