@@ -21,7 +21,7 @@ from fhir_server.export.files import Output, bring_back, folder_of, forget_notes
 from fhir_server.export.group import members, read_group
 from fhir_server.export.job import Export, File
 from fhir_server.export.members import kinds_of
-from fhir_server.export.provenance import about, latest
+from fhir_server.export.provenance import about, latest, persons
 from fhir_server.export.rows import Batch, rows_at, versions_since
 from fhir_server.export.wish import elements_of
 from fhir_server.fhir import codec
@@ -74,7 +74,7 @@ class Writing:
         return self.job.wish.level == "group" or bool(self.job.wish.patients)
 
     async def _begin(self) -> None:
-        """Fix the point in time, and whom the export is about: at once, so that whoever goes on has all of it or none."""
+        """Fix the point in time, and whom the export is about: at once, so that who goes on has all of it or none."""
         server, wish = self.server, self.job.wish
         at = await server.store.settled()
         # What time alone permits by then, and rules that other processes made, must not be missed by the walk.
@@ -186,7 +186,11 @@ class Writing:
             shown = self._shown(scope.caller, rows, elements)
             self._file().write(rows, shown, refs)
             if self.job.wish.organized:
-                self._file().persons += [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
+                if self.type == "Provenance":
+                    of = await persons(scope, rows)
+                else:
+                    of = [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
+                self._file().persons += [f"{','.join(sorted(told))}\t{','.join(sorted(named))}" for told, named in of]
         return len(rows)
 
     def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
