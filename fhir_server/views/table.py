@@ -20,6 +20,7 @@ from fhir_server.fhir.definitions import load
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.fhirpath.values import failed
 from fhir_server.search.predicate import EVERYTHING
+from fhir_server.store.pace import FIRST, paced
 from fhir_server.store.seam import Query, Store
 from fhir_server.views.view import View, each, view_of
 from fhir_server.views.write import encoded, sink
@@ -138,13 +139,15 @@ def of_store(store: Store) -> Source:
     """All resources of the type in a store, as its operator sees them."""
 
     async def pieces(type: str) -> AsyncIterator[tuple[int, bytes]]:
-        query = Query((type,), EVERYTHING, count=PIECE)  # of its own size: each page costs a change of threads
+        query = Query((type,), EVERYTHING, count=FIRST)
         while True:
             page = await store.lines(query)
             yield len(page.ids), page.text
             if page.next is None:
                 return
-            query = query._replace(after=page.next)
+            # As large as memory allows: each page costs a change of threads.
+            count = paced(query.count, len(page.ids), len(page.text), PIECE)
+            query = query._replace(after=page.next, count=count)
 
     async def source(type: str) -> tuple[bool, AsyncIterator[tuple[int, bytes]]]:
         return await store.count(Query((type,), EVERYTHING)) <= FEW, pieces(type)
