@@ -6,6 +6,7 @@ the client sees at the end is the same, however often the work was cut short.
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -33,7 +34,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
-PAUSE = 200  # lines of a block between two turns of other requests
+PAUSE, DECODED = 200, 50  # lines of a block, and resources that are decoded, between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
 
@@ -141,6 +142,8 @@ class Writing:
         """The files of one type each, made into files of persons."""
         kinds, partly = kinds_of(self.server.definitions, "patient"), scope.caller.partly
         names = partly.names if partly is not None else None
+        for path in self.folder.glob("blocks.*"):  # of who died meanwhile
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
         root = self.folder / f"blocks.{secrets.token_hex(4)}"
         sorted = Sorted(self.folder, root, self._outputs(), kinds, self.server.settings.base, names)
         number, person, line = self.job.place or (0, 0, 0)
@@ -186,12 +189,20 @@ class Writing:
             shown = self._shown(scope.caller, rows, elements)
             self._file().write(rows, shown, refs)
             if self.job.wish.organized:
-                if self.type == "Provenance":
-                    of = await persons(scope, rows)
-                else:
-                    of = [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
-                self._file().persons += [f"{','.join(sorted(told))}\t{','.join(sorted(named))}" for told, named in of]
+                self._file().persons += await self._persons(scope, rows, shown)
         return len(rows)
+
+    async def _persons(self, scope: Scope, rows: list[Stored], shown: list[Stored]) -> list[str]:
+        """What the file notes of each row: whose blocks it goes into, and whom it names (files.py)."""
+        if self.type == "Provenance":
+            found = await persons(scope, rows)
+        else:
+            found = []
+            for number, (row, told) in enumerate(zip(rows, shown, strict=True), 1):
+                found.append(scope.persons(row, told))
+                if number % DECODED == 0:
+                    await asyncio.sleep(0)
+        return [f"{','.join(sorted(one.told))}\t{','.join(sorted(one.named))}" for one in found]
 
     def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
         """The rows as the caller may have them, and wants them."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.interactions.lease import Lease
+from fhir_server.export import perform
+from fhir_server.interactions.lease import Lease, Superseded
 from fhir_server.store.seam import Busy, Query
 from tests.client import BASE
 from tests.export.conftest import Researcher, observation, patient, settings
@@ -104,3 +105,22 @@ def test_a_fault_at_the_beginning_loses_nothing(filled: Researcher, monkeypatch:
     monkeypatch.setattr(kind, "count", counted)
     assert told(filled, PLAIN) == expected
     assert failed
+
+
+def test_who_dies_while_sources_of_blocks_are_removed_needs_them_no_more(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Researcher(settings(store_url, tmp_path, job_lease=1))
+    client.put({"resourceType": "Practitioner", "id": "d1"})
+    forget, left = perform.forget_notes, [1]
+
+    async def forgotten(*given: Any) -> None:
+        await forget(*given)
+        if left:
+            left.pop()
+            raise Superseded  # nothing is stored any more, as by one who is dead
+
+    monkeypatch.setattr(perform, "forget_notes", forgotten)
+    manifest = client.manifest("$export?_type=Patient,Practitioner&organizeOutputBy=Patient")
+    assert (manifest["output"], left) == ([], [])
+    client.close()
