@@ -16,6 +16,7 @@ from fhir_server.store.sqlite.where import HOME, TRUE, Compiler, Sql, join, mark
 
 # Matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms.
 FEW, SOME = 1_000, 50_000
+TEXT = 32_000_000  # bytes of a page of lines, unless it is one body
 RARE = 20  # a walk that tests so many resources for each that it finds costs more than to find all
 # What `plain` says of a reference, in an order by type and id; a URL elsewhere has no type and comes first.
 REFERENCE = "CASE WHEN instr(value,':')>0 OR value='' THEN char(9)||value ELSE replace(value,'/',char(9)) END"
@@ -64,11 +65,17 @@ def lines(connection: sqlite3.Connection, hasher: Hasher, query: Query, at: int 
         f"CAST(group_concat(v.body,char(10)){then} AS BLOB) "
         f"FROM ({plan.select.text}) p CROSS JOIN version v ON v.seq=p.seq"
     )
+    most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, TEXT if query.count > 1 else most)
         found, last, ids, text = connection.execute(sql, (*args, *plan.select.args)).fetchone()
-    except sqlite3.DataError:  # more than a value holds: a gigabyte
+    except sqlite3.DataError:  # more than a value may hold
         if query.count == 1:
             raise
+        found = None
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
+    if found is None:
         return lines(connection, hasher, query._replace(count=query.count // 2), at)
     return Lines(text or b"", ids.split("\n") if ids else [], (last,) if found == query.count else None)
 
