@@ -1,6 +1,7 @@
 """How many resources a page of a walk through all of them holds, so that it fits in memory: a Binary may have 50 MB."""
 
 BYTES = 8_000_000  # of a page, about
+MOST = 32_000_000  # of a page of lines, unless it is one body: stores end it before
 FIRST = 4  # resources of the first page, when nothing is known of their size
 
 

@@ -10,13 +10,13 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import And, Has, Is, Not, Or, Predicate, Sort, across
+from fhir_server.store import pace
 from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import HOME, TRUE, Compiler, Sql, join, marks
 
 # Matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms.
 FEW, SOME = 1_000, 50_000
-TEXT = 32_000_000  # bytes of a page of lines, unless it is one body
 RARE = 20  # a walk that tests so many resources for each that it finds costs more than to find all
 # What `plain` says of a reference, in an order by type and id; a URL elsewhere has no type and comes first.
 REFERENCE = "CASE WHEN instr(value,':')>0 OR value='' THEN char(9)||value ELSE replace(value,'/',char(9)) END"
@@ -67,7 +67,7 @@ def lines(connection: sqlite3.Connection, hasher: Hasher, query: Query, at: int 
     )
     most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
     try:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, TEXT if query.count > 1 else most)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, pace.MOST if query.count > 1 else most)
         found, last, ids, text = connection.execute(sql, (*args, *plan.select.args)).fetchone()
     except sqlite3.DataError:  # more than a value may hold
         if query.count == 1:
