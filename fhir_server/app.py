@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fhir_server.access.judging import Consents
 from fhir_server.access.renewal import renewing
@@ -54,7 +55,7 @@ def create_app(settings: Settings) -> Application:
             exporting(server),
             importing(server),
             following(server),
-            renewing(server),
+            renewing(partial(rewired, server)),
             auditing(server) as journal,
         ):
             endpoint.server, endpoint.journal = server, journal

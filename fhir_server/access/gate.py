@@ -41,11 +41,13 @@ ASKED: Predicate = Or(
 
 
 class Hold(msgspec.Struct, frozen=True, array_like=True):
-    """A report that is held until an instant (µs), and the references of all that is held with it, its own included."""
+    """A report that is held until an instant (µs), and the references of all that is held with it, its own included.
+    `unasked`: it was deleted before anybody was asked to review what it said last."""
 
     report: str
     until: int
     held: tuple[str, ...]
+    unasked: bool = False
 
 
 def is_genomic(report: Resource) -> bool:
@@ -122,15 +124,17 @@ async def holds(
     found: list[Hold] = []
     for id in sorted(reports):
         report = reports[id] or await _read(tx, id)
-        if report is None:  # deleted, and never reviewed: what it reported is held on
-            done = any(_focus(task) == id and task.get("status") == "completed" for task in tasks.values())
-            found += [one for one in before if one.report == id and now < one.until < FOREVER and not done]
-        elif (until := _until(report, tasks)) > now and (until == FOREVER or not at_once(report)):
+        if report is not None and (until := _until(report, tasks)) > now and (until == FOREVER or not at_once(report)):
             reviews = (f"Task/{task}" for task, body in tasks.items() if _focus(body) == id)
             found.append(Hold(id, until, tuple(sorted({*reviews, *await _reported(tx, report)}))))
-    for one in {one.report: one for one in before if one.report not in reports}.values():
-        if now < one.until and await _read(tx, one.report) is None:
-            found.append(msgspec.structs.replace(one, until=min(one.until, opens)))
+    reviewed = {_focus(task) for task in tasks.values() if task.get("status") == "completed"}
+    for one in {one.report: one for one in before}.values():
+        if now >= one.until or await _read(tx, one.report) is not None:
+            continue  # else it was deleted: what it named is held on
+        if one.until == FOREVER or one.unasked:  # what was reviewed was an earlier content
+            found.append(msgspec.structs.replace(one, until=min(one.until, opens), unasked=True))
+        elif one.report not in reviewed:
+            found.append(one)
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ Any process does it, and two may at once: the outcome is the same. Until it is d
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fhir_server.access.policy import DUE, Ruled
@@ -23,9 +23,10 @@ log = logging.getLogger("fhir_server")
 
 
 @asynccontextmanager
-async def renewing(site: Site) -> AsyncIterator[None]:
-    """While the server serves: make rules anew when their time is over."""
-    task = asyncio.create_task(_renew_for_ever(site))
+async def renewing(current: Callable[[], Awaitable[Site]]) -> AsyncIterator[None]:
+    """While the server serves: make rules anew when their time is over. `current`: the site as it is now, with the
+    terminology imported last."""
+    task = asyncio.create_task(_renew_for_ever(current))
     try:
         yield
     finally:
@@ -35,10 +36,10 @@ async def renewing(site: Site) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _renew_for_ever(site: Site) -> None:
+async def _renew_for_ever(current: Callable[[], Awaitable[Site]]) -> None:
     while True:
         try:
-            await renew_due(site)
+            await renew_due(await current())
         except (Busy, Conflict, StoreError) as reason:
             log.warning("rules of consent are made anew later: %s", type(reason).__name__)
         except Exception as error:  # one fault must not keep others hidden for good

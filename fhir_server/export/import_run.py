@@ -139,12 +139,13 @@ async def _end(server: Server, id: str, lease: Lease, job: Importing) -> None:
 
 
 async def _perform(server: Server, lease: Lease, job: Importing, folder: Path) -> None:
-    server = await rewired(server)
-    caller = OPERATOR if job.caller == OPERATOR.id else await caller_for(server, job.grant or NOBODY)
     folder.mkdir(parents=True, exist_ok=True)
+    server = await rewired(server)
     async with preparing(server, server.settings.import_processes) as pool:
         for source in job.sources[len(job.brought) :]:
             clear(folder, source)
+            server = await rewired(server)
+            caller = OPERATOR if job.caller == OPERATOR.id else await caller_for(server, job.grant or NOBODY)
             try:
                 done = await _one(server, caller, pool, job, source, folder)
             except (FhirError, OSError) as error:

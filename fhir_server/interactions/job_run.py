@@ -17,6 +17,7 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError, operation_outcome, refuse
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.batch import batch_or_transaction
+from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_state import (
     Job,
     Outcome,
@@ -97,7 +98,7 @@ async def _run(server: Server, caller: Caller | None, id: str, shapes: Shapes) -
     try:
         await lease.renew()
         beat = asyncio.create_task(lease.keep(holder))
-        await _end(server, id, job, await _performed(server, caller, id, job, lease, shapes))
+        await _end(server, id, job, await _performed(await rewired(server), caller, id, job, lease, shapes))
     except Superseded:
         pass
     except asyncio.CancelledError:  # the server is stopping, or the job was cancelled

@@ -304,7 +304,11 @@ def test_a_review_is_not_deleted_and_an_ended_one_opens_nothing(ward: Ward) -> N
     assert ward.participant.sees("Observation") == HIDDEN - {"r"} | {"old"}
 
 
-def test_what_a_preliminary_report_named_waits_on_when_it_is_deleted(ward: Ward) -> None:
+@pytest.mark.parametrize("reviewed", [None, "requested", "completed"])
+def test_what_a_preliminary_report_named_waits_on_when_it_is_deleted(ward: Ward, reviewed: str | None) -> None:
+    if reviewed is not None:  # an earlier content
+        ward.put(report(), *RESULTS)
+        ward.review(reviewed)
     ward.put(report(status="preliminary"), *RESULTS)
     assert ward.lab("DELETE", "DiagnosticReport/r").status_code in (200, 204)
     choose(ward, "contact-results")

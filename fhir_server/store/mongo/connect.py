@@ -169,9 +169,8 @@ async def _create(database: Database) -> None:
             await collection.create_index(keys, name=name)
     await database.term.create_index([("e", 1), ("c", 1)], name="code", unique=True)
     await database.state.create_index([("ttl", 1)], name="ttl", expireAfterSeconds=0)
-    if not await database.meta.find_one({"_id": "overflow"}):  # new, or of a version that told nobody
-        types = await database.overflow.distinct("t")
-        await database.meta.update_one({"_id": "overflow"}, {"$addToSet": {"types": {"$each": types}}}, upsert=True)
+    types = await database.overflow.distinct("t")  # of a version that told nobody
+    await database.meta.update_one({"_id": "overflow"}, {"$addToSet": {"types": {"$each": types}}}, upsert=True)
 
 
 @asynccontextmanager

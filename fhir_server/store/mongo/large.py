@@ -48,8 +48,7 @@ async def overflowing(database: Database) -> frozenset[str]:
     The answer is up to `FRESH` seconds old, which is right because writers wait (`announce`).
     """
     known = database.overflowing
-    now = time.monotonic()
-    if now - known.asked > FRESH:
+    while (now := time.monotonic()) - known.asked > FRESH:
         row = await database.meta.find_one({"_id": "overflow"})
         for type in row["types"] if row else ():
             known.heard.setdefault(type, time.monotonic())
@@ -58,7 +57,8 @@ async def overflowing(database: Database) -> frozenset[str]:
 
 
 async def announce(database: Database, overflows: Sequence[Document]) -> None:
-    """Before the first overflow documents of a type: tell, and wait until no process searches without them."""
+    """Before the first overflow documents of a type: tell, and wait until no process searches without them: those that
+    asked just before have another `FRESH` seconds to end."""
     known = database.overflowing
     types = {row["t"] for row in overflows}
     if new := sorted(types - known.heard.keys()):
@@ -66,7 +66,7 @@ async def announce(database: Database, overflows: Sequence[Document]) -> None:
         for type in new:
             known.heard.setdefault(type, time.monotonic())
     if types:
-        await asyncio.sleep(max(known.heard[type] for type in types) + FRESH - time.monotonic())
+        await asyncio.sleep(max(known.heard[type] for type in types) + 2 * FRESH - time.monotonic())
 
 
 async def complete(database: Database, session: AsyncClientSession | None, rows: Sequence[Document]) -> list[Stored]:
