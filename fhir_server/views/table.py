@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -25,7 +24,8 @@ from fhir_server.store.seam import Query, Store
 from fhir_server.views.view import View, each, view_of
 from fhir_server.views.write import encoded, sink
 
-PIECE = 2000  # resources that a process takes at a time
+PIECE = 2000  # resources that a process takes at a time, if they are small
+READ = 2_000_000  # bytes of a file that it takes at a time, with the end of the last line
 AHEAD = 3  # pieces under way for each process
 FEW = 10_000  # resources for which starting processes is not worth it
 
@@ -161,7 +161,7 @@ def of_files(paths: Sequence[Path]) -> Source:
     async def pieces() -> AsyncIterator[tuple[int, bytes]]:
         for path in paths:
             with path.open("rb") as file:
-                while lines := list(islice(file, PIECE)):
+                while lines := file.readlines(READ):
                     told = [line.rstrip(b"\r\n") for line in lines if line.strip()]
                     yield len(told), b"\n".join(told)
 
