@@ -245,7 +245,11 @@ class Writing:
         """The file is whole: note it, and where to go on. `ends`: it is the last of its part."""
         assert self.out is not None
         await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
-        file: File = await asyncio.to_thread(self.out.finish)
+        finishing = asyncio.ensure_future(asyncio.to_thread(self.out.finish))
+        try:
+            file: File = await asyncio.shield(finishing)
+        finally:  # a thread goes on when it is not waited for: whoever writes the file again must not meet it
+            await asyncio.wait({finishing})
         self.out = None
         await keep_file(self.server, self.folder, file, self.job.wish.organized and file.kind == "output")
         # Whoever keeps the lease stores the job at any time: these belong together.

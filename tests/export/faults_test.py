@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from fhir_server.export import perform
+from fhir_server.export.files import Output
+from fhir_server.export.job import File
 from fhir_server.interactions.lease import Lease, Superseded
 from fhir_server.store.seam import Busy, Query
 from tests.client import BASE
@@ -105,6 +108,36 @@ def test_a_fault_at_the_beginning_loses_nothing(filled: Researcher, monkeypatch:
     monkeypatch.setattr(kind, "count", counted)
     assert told(filled, PLAIN) == expected
     assert failed
+
+
+def test_who_stops_while_a_file_is_put_in_place_waits_for_it(
+    filled: Researcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would come in place of the one that is written when the export goes on."""
+    expected, finish = told(filled, PLAIN), Output.finish
+    begun, go = threading.Event(), threading.Event()
+
+    def slowly(out: Output) -> File:
+        begun.set()
+        assert go.wait(30)
+        return finish(out)
+
+    monkeypatch.setattr(Output, "finish", slowly)
+    status = filled.begun(PLAIN)
+
+    async def stopped() -> None:
+        async with asyncio.timeout(30):
+            while not begun.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (task,) = filled.server.exports
+        task.cancel()
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        go.set()
+        await asyncio.wait({task})
+
+    filled.run(stopped())
+    assert len(filled.lines(filled.ended(status).json())) == sum(text.count("\n") for text in expected[1])
 
 
 def test_who_dies_while_sources_of_blocks_are_removed_needs_them_no_more(
