@@ -1,10 +1,11 @@
 """Which resources of each type an export holds: its patients, its filters and its caller's permit as predicates."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from fhir_server.access import OPERATOR, Caller
 from fhir_server.access.asking import caller_for, requests_of
@@ -13,7 +14,7 @@ from fhir_server.export.files import keep, notes
 from fhir_server.export.job import Export
 from fhir_server.export.members import belonging_to, kinds_of, with_ids
 from fhir_server.export.past import Past
-from fhir_server.export.rows import Again, Asked, judged, permitted
+from fhir_server.export.rows import Again, Asked, as_of, judged, permitted
 from fhir_server.export.wish import Wish
 from fhir_server.fhir import codec
 from fhir_server.interactions.job_run import NOBODY
@@ -28,7 +29,14 @@ MEMBERS, TOUCHED = "members", "touched"
 
 def write_members(folder: Path, ids: Sequence[str]) -> None:
     """Keep whom an export is about."""
-    (folder / MEMBERS).write_text("".join(f"{id}\n" for id in ids))
+    _write(folder / MEMBERS, ids)
+
+
+class Persons(NamedTuple):
+    """Whose blocks a resource goes into, by the ids that are told; the true ids of these, and of all whom it names."""
+
+    told: Set[str]
+    named: Set[str]
 
 
 class Scope:
@@ -38,6 +46,8 @@ class Scope:
         self.server, self.caller, self.job, self.wish, self.folder = server, caller, job, job.wish, folder
         kinds = kinds_of(server.definitions, job.wish.level)
         self.referenced, self.last = frozenset(kinds.referenced), frozenset(kinds.last)
+        # What belongs to nobody is in no block: it is not exported, and what comes to belong to nobody has gone.
+        self._of_persons = frozenset(kinds_of(server.definitions, "patient").first if job.wish.organized else ())
         path = folder / MEMBERS
         self.patients = path.read_text().splitlines() if path.exists() else None
         self._all = frozenset(self.patients) if self.patients is not None else None
@@ -104,9 +114,7 @@ class Scope:
         """Those who were found touched first, for whoever goes on: they are told again in these batches."""
         path = self.folder / TOUCHED
         if not path.exists():
-            part = path.with_name(f"{TOUCHED}.{secrets.token_hex(4)}.part")
-            part.write_text("".join(f"{id}\n" for id in sorted(touched)))
-            part.replace(path)
+            _write(path, sorted(touched))
             await keep(self.server, self.folder, TOUCHED)
         return path.read_text().splitlines()
 
@@ -135,19 +143,19 @@ class Scope:
             found |= {id: names.name(type, id) if names is not None and id in renamed else id for id in given}
         return found
 
-    def persons(self, row: Stored, told: Stored) -> str:
-        """Whose blocks a resource goes into, by the ids that are told, and after a tab the ids of all whom it names."""
+    def persons(self, row: Stored, told: Stored) -> Persons:
+        """Whose blocks a resource goes into that is told so."""
         definitions = self.server.definitions
         about = patients_of(definitions, row.type, row.id, self.server.index(codec.decode(row.body)))
         ids = about if self._all is None else about & self._all
         if told.id != row.id and self.caller.partly is not None:
             ids = {self.caller.partly.names.name("Patient", id) for id in ids}
-        return f"{','.join(sorted(ids))}\t{','.join(sorted(about | patients_in(row.body)))}"
+        return Persons(set(ids), about | patients_in(row.body))
 
     def _members(self, type: str) -> tuple[list[Predicate], Predicate]:
         """What makes a resource one of the export, in batches and as one."""
         definitions = self.server.definitions
-        if self.wish.level == "system" or type in self.last:
+        if type in self.last or (self.wish.level == "system" and type not in self._of_persons):
             return [EVERYTHING], EVERYTHING
         if type in self.referenced:
             ids = self._referred(type)
@@ -164,14 +172,17 @@ class Scope:
         found = chain.from_iterable(notes(self.folder, files, "refs"))
         return sorted({ref.split("/")[1] for ref in found if ref.startswith(f"{type}/")})
 
-    async def holding(self, type: str, ids: Sequence[str]) -> set[str]:
-        """Of some ids of a type, those that the export is about, whenever they were changed."""
+    async def holding(self, type: str, ids: Sequence[str]) -> list[Stored]:
+        """Of some ids of a type what the export is about, whenever it was changed."""
         if type in self.referenced or type not in self.wish.types:
-            return set()
+            return []
         asked = await self.asked(type, changed=False)
         where = permitted(self.caller, type, with_ids(ids))
         rows = (await self.server.store.search(Query((type,), where, count=len(ids)))).rows
-        return {row.id for row in rows if await judged(self.server, asked, row)}
+        at = self.job.at
+        then = [row if row.updated <= at else await as_of(self.server, type, row.id, at) for row in rows]
+        found = [await judged(self.server, asked, row) for row in then if row is not None and not row.deleted]
+        return [row for row in found if row is not None]
 
 
 async def filtered(server: Server, caller: Caller, wish: Wish, type: str, now: int) -> list[Predicate]:
@@ -179,6 +190,13 @@ async def filtered(server: Server, caller: Caller, wish: Wish, type: str, now: i
     queries = [one for one in wish.filters if one.type == type]
     found = [(await parsed(server, caller, server.store.search, type, one.pairs, False, now)).where for one in queries]
     return [found[0] if len(found) == 1 else Or(tuple(found))] if found else []
+
+
+def _write(path: Path, ids: Sequence[str]) -> None:
+    """Whole, or not at all."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part.write_text("".join(f"{id}\n" for id in ids))
+    part.replace(path)
 
 
 def _all(parts: list[Predicate]) -> Predicate:

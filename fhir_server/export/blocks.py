@@ -70,6 +70,8 @@ class Sorted:
                 for line, persons in self._lines(file):
                     record = _record(line)
                     if file.type in self._kinds.last:
+                        for person in persons:
+                            people.add(person, record)
                         for target in self._targets(line.body):
                             targets.add(target, record)
                     elif file.type in self._kinds.first:
@@ -115,7 +117,7 @@ class Sorted:
         kept, seen, size, waiting = list[Place](), set[str](), 0, list[Place](places)
         for place in waiting:  # grows by what is referred to
             line = self.read(place)
-            if line.key not in seen:  # Provenance of two of a person's resources comes twice
+            if line.key not in seen:  # Provenance comes once for each of a person's resources
                 seen.add(line.key)
                 kept.append(place)
                 size += len(line.body) + 1

@@ -204,9 +204,10 @@ def notes(folder: Path, files: Iterable[File], ending: str) -> Iterator[list[str
 
 
 def references_in(line: bytes, base: str) -> list[str]:
-    """What a line refers to, as `Type/id` where that is of this server."""
+    """What a line refers to, in whatever version, as `Type/id` where that is of this server."""
     begin = f"{base}/".encode()
-    return [found.decode() for found in _REFERENCES.findall(line.replace(begin, b"") if begin in line else line)]
+    found = _REFERENCES.findall(line.replace(begin, b"") if begin in line else line)
+    return [one.partition(b"/_history/")[0].decode() for one in found]
 
 
 async def forget_notes(server: Server, folder: Path, files: Iterable[File] = ()) -> None:

@@ -6,6 +6,7 @@ the client sees at the end is the same, however often the work was cut short.
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -21,7 +22,7 @@ from fhir_server.export.files import Output, bring_back, folder_of, forget_notes
 from fhir_server.export.group import members, read_group
 from fhir_server.export.job import Export, File
 from fhir_server.export.members import kinds_of
-from fhir_server.export.provenance import about, latest
+from fhir_server.export.provenance import about, latest, persons
 from fhir_server.export.rows import Batch, rows_at, versions_since
 from fhir_server.export.wish import elements_of
 from fhir_server.fhir import codec
@@ -33,7 +34,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
-PAUSE = 200  # lines of a block between two turns of other requests
+PAUSE, DECODED = 200, 50  # lines of a block, and resources that are decoded, between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
 
@@ -67,32 +68,33 @@ class Writing:
         finally:
             if self.out is not None:
                 self.out.discard()
+        await self.lease.renew()  # nobody may look for what is removed now
         await forget_notes(self.server, self.folder, self._outputs() if job.wish.organized else ())
 
     def _limited(self) -> bool:
         return self.job.wish.level == "group" or bool(self.job.wish.patients)
 
     async def _begin(self) -> None:
-        """Fix the point in time, and whom the export is about."""
+        """Fix the point in time, and whom the export is about: at once, so that who goes on has all of it or none."""
         server, wish = self.server, self.job.wish
-        self.job.at = await server.store.settled()
+        at = await server.store.settled()
         # What time alone permits by then, and rules that other processes made, must not be missed by the walk.
         while await renew_due(server):
             pass
         await server.consents.rules.fresh(server.store, at_once=True)
         if wish.level == "group":
-            group = await read_group(server, self.caller, wish.group, self.job.at)
+            group = await read_group(server, self.caller, wish.group, at)
             known = await members(server, self.caller, group)
             write_members(self.folder, [id for id in known if not wish.patients or id in wish.patients])
         elif wish.patients:
             write_members(self.folder, wish.patients)
         if self._limited():
             await keep(server, self.folder, MEMBERS)
-        for type in wish.types:
-            if count := await server.store.count(Query((type,), EVERYTHING)):
-                self.job.totals[type] = count
-        self.job.stirred = tuple(sorted({row.type async for row in versions_since(server, None, self.job.at)}))
-        self.job.began = server.clock()
+        totals = {type: await server.store.count(Query((type,), EVERYTHING)) for type in wish.types}
+        stirred = {row.type async for row in versions_since(server, None, at)}
+        job = self.job
+        job.at, job.began, job.stirred = at, server.clock(), tuple(sorted(stirred))
+        job.totals = {type: count for type, count in totals.items() if count}
         await self.lease.renew()
 
     async def _part(self, scope: Scope) -> None:
@@ -110,10 +112,10 @@ class Writing:
             for issue in self.job.passed:
                 told = Issue(issue.code, issue.text, issue.at, issue.severity)
                 self._file().write_line(codec.encode(operation_outcome([told])))
-        self.job.part += 1
         if self.out is not None:
-            await self._close(None)
-        self.job.place = None
+            await self._close(None, ends=True)
+        else:
+            self.job.part, self.job.place = self.job.part + 1, None
 
     async def _output(self, scope: Scope) -> None:
         if self.type not in self.job.totals and self.type not in self.job.stirred:
@@ -140,6 +142,8 @@ class Writing:
         """The files of one type each, made into files of persons."""
         kinds, partly = kinds_of(self.server.definitions, "patient"), scope.caller.partly
         names = partly.names if partly is not None else None
+        for path in self.folder.glob("blocks.*"):  # of who died meanwhile
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
         root = self.folder / f"blocks.{secrets.token_hex(4)}"
         sorted = Sorted(self.folder, root, self._outputs(), kinds, self.server.settings.base, names)
         number, person, line = self.job.place or (0, 0, 0)
@@ -185,8 +189,20 @@ class Writing:
             shown = self._shown(scope.caller, rows, elements)
             self._file().write(rows, shown, refs)
             if self.job.wish.organized:
-                self._file().persons += [scope.persons(row, one) for row, one in zip(rows, shown, strict=True)]
+                self._file().persons += await self._persons(scope, rows, shown)
         return len(rows)
+
+    async def _persons(self, scope: Scope, rows: list[Stored], shown: list[Stored]) -> list[str]:
+        """What the file notes of each row: whose blocks it goes into, and whom it names (files.py)."""
+        if self.type == "Provenance":
+            found = await persons(scope, rows)
+        else:
+            found = []
+            for number, (row, told) in enumerate(zip(rows, shown, strict=True), 1):
+                found.append(scope.persons(row, told))
+                if number % DECODED == 0:
+                    await asyncio.sleep(0)
+        return [f"{','.join(sorted(one.told))}\t{','.join(sorted(one.named))}" for one in found]
 
     def _shown(self, caller: Caller, rows: list[Stored], elements: Sequence[str]) -> list[Stored]:
         """The rows as the caller may have them, and wants them."""
@@ -225,15 +241,20 @@ class Writing:
             self.out = Output(self.folder, name, self.kind, self.type, self.server.settings.base)
         return self.out
 
-    async def _close(self, place: Any, continues: bool = False) -> None:
-        """The file is whole: note it, and where to go on."""
+    async def _close(self, place: Any, continues: bool = False, ends: bool = False) -> None:
+        """The file is whole: note it, and where to go on. `ends`: it is the last of its part."""
         assert self.out is not None
         await self.lease.renew()  # whoever lost the export to another must not put a file in place of theirs
-        file: File = await asyncio.to_thread(self.out.finish)
+        finishing = asyncio.ensure_future(asyncio.to_thread(self.out.finish))
+        try:
+            file: File = await asyncio.shield(finishing)
+        finally:  # a thread goes on when it is not waited for: whoever writes the file again must not meet it
+            await asyncio.wait({finishing})
         self.out = None
         await keep_file(self.server, self.folder, file, self.job.wish.organized and file.kind == "output")
+        # Whoever keeps the lease stores the job at any time: these belong together.
         self.job.files = [*self.job.files, replace(file, continues=continues)]
-        self.job.place = place
+        self.job.part, self.job.place = self.job.part + ends, place
         await self.lease.renew()
         await self.give_way()
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from fhir_server.access.compartment import references
-from fhir_server.export.asked import Scope
+from fhir_server.access.subjects import patients_in
+from fhir_server.export.asked import Persons, Scope
 from fhir_server.export.rows import permitted
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.references import parse
@@ -20,6 +21,16 @@ async def about(scope: Scope, rows: Sequence[Stored]) -> list[Stored]:
     return [row for row, targets in await _exported(scope, rows) if targets]
 
 
+async def persons(scope: Scope, rows: Sequence[Stored]) -> list[Persons]:
+    """Scope.persons of each, by what it is about: that may have no line of its own, if it was not changed."""
+    found = list[Persons]()
+    for row, targets in await _exported(scope, rows):
+        about = [scope.persons(one, scope.caller.shown(one)) for one in targets.values()]
+        told = set[str]().union(*(one.told for one in about))
+        found.append(Persons(told, patients_in(row.body).union(*(one.named for one in about))))
+    return found
+
+
 async def latest(scope: Scope, rows: Sequence[Stored]) -> list[Stored]:
     """Those that are the last recorded about some resource which the export holds."""
     newest: dict[Key, str] = {}
@@ -33,7 +44,7 @@ async def latest(scope: Scope, rows: Sequence[Stored]) -> list[Stored]:
     return kept
 
 
-async def _exported(scope: Scope, rows: Sequence[Stored]) -> list[tuple[Stored, list[Key]]]:
+async def _exported(scope: Scope, rows: Sequence[Stored]) -> list[tuple[Stored, dict[Key, Stored]]]:
     """Each row with what it is about of all that the export holds."""
     named: list[tuple[Stored, list[Key]]] = []
     by_type: dict[str, dict[str, None]] = {}
@@ -45,8 +56,10 @@ async def _exported(scope: Scope, rows: Sequence[Stored]) -> list[tuple[Stored, 
                 keys.append((found.type, found.id))
                 by_type.setdefault(found.type, {})[found.id] = None
         named.append((row, keys))
-    held = {(type, id) for type, ids in by_type.items() for id in await scope.holding(type, list(ids))}
-    return [(row, [key for key in keys if key in held]) for row, keys in named]
+    held = {
+        (type, target.id): target for type, ids in by_type.items() for target in await scope.holding(type, list(ids))
+    }
+    return [(row, {key: held[key] for key in keys if key in held}) for row, keys in named]
 
 
 async def _newest(scope: Scope, key: Key) -> str:

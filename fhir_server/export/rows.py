@@ -17,9 +17,10 @@ from fhir_server.fhir import codec
 from fhir_server.interactions.versions import holds
 from fhir_server.search.predicate import EVERYTHING, And, Indexed, Or, Predicate
 from fhir_server.server import Server
+from fhir_server.store.pace import FIRST, paced
 from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 
-PAGE = 300  # resources read at a time: what is done with a page keeps other requests waiting
+PAGE = 300  # resources read at a time, if they are small: what is done with a page keeps other requests waiting
 LINES = 500  # the same where nothing has to be done but to write them
 CHANGED = 500  # versions looked at at a time
 
@@ -96,7 +97,10 @@ async def rows_at(
     # The resources that may lie in several batches: only what names two patients, so that it stays small.
     several = told.all() if place is not None and all > 1 else set()
 
+    fitting = FIRST
+
     def read(number: int, after: Any, count: int) -> Coroutine[Any, Any, Page | Lines]:
+        count = min(count, fitting)
         where = asked.permit(asked.batches[number]) if number < first else _permitted_again(asked, number - first)
         query = Query((asked.type,), where, count=min(PAGE, count), after=_tuple(after))
         if number < first and (first == 1 or asked.type == "Patient") and whole():
@@ -108,7 +112,8 @@ async def rows_at(
         while reading is not None:
             page, here = await reading, number
             number, after = (number, page.next) if page.next is not None else (number + 1, None)
-            pending = len(page.ids if isinstance(page, Lines) else page.rows)
+            pending, size = _measured(page)
+            fitting = paced(fitting, pending, size, LINES)
             reading = asyncio.create_task(read(number, after, room(pending))) if number < all else None
             if isinstance(page, Lines):
                 yield Batch([], (number, after), page)
@@ -124,6 +129,13 @@ async def rows_at(
             reading.cancel()
     async for batch in _changed_since(server, asked, at, told):
         yield Batch(batch, (number, None))
+
+
+def _measured(page: Page | Lines) -> tuple[int, int]:
+    """How many resources a page holds, and their bytes."""
+    if isinstance(page, Lines):
+        return len(page.ids), len(page.text)
+    return len(page.rows), sum(len(row.body) for row in page.rows)
 
 
 def _permitted_again(asked: Asked, number: int) -> Predicate:

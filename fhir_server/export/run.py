@@ -116,8 +116,9 @@ async def _run(server: Server, id: str) -> None:
         await _end(server, id, lease, job, await _performed(server, id, lease, job))
     except Superseded:
         await _withdrawn(server, id)
-    except GivenWay:
-        await lease.release()
+    except (GivenWay, Busy):  # whoever looks next goes on
+        with contextlib.suppress(Busy):  # then when the lease has run out
+            await lease.release()
     except asyncio.CancelledError:  # the server is stopping, the export was deleted, or its lease was lost
         with contextlib.suppress(Busy, StoreError, Superseded):
             await lease.release()
@@ -148,16 +149,19 @@ async def _performed(server: Server, id: str, lease: Lease, job: Export) -> Fhir
         if await _others_wait(server, job):
             raise GivenWay
 
-    for number in range(ATTEMPTS):
+    failed = 0  # times since a file was whole
+    while True:
+        files = len(job.files)
         try:
             await Writing(server, caller, lease, job, id, give_way).perform()
             return None
         except Busy as error:
-            refused = refusal(error)
-            await asyncio.sleep(0.2 * 2**number)
+            failed = 1 if len(job.files) > files else failed + 1
+            if failed == ATTEMPTS:
+                return refusal(error)
+            await asyncio.sleep(0.1 * 2**failed)
         except EXPECTED as error:
             return refusal(error)
-    return refused
 
 
 async def _others_wait(server: Server, job: Export) -> bool:
@@ -172,15 +176,22 @@ async def _others_wait(server: Server, job: Export) -> bool:
 
 
 async def _end(server: Server, id: str, lease: Lease, job: Export, refused: FhirError | None) -> None:
-    """Say how it ended, and keep the files for their lifetime from now on."""
+    """Say how it ended, however busy the store is, and keep the files for their lifetime from now on."""
     job.ended = server.clock()
     job.expires = job.ended + server.settings.export_lifetime * SECOND
     if refused is not None:
         issue = refused.issues[0] if refused.issues else None
         text = issue.diagnostics if issue else f"The server failed; its log has more of export {id}."
         job.status, job.failed = refused.status, Issue(issue.code if issue else "exception", text, severity="error")
-    await lease.renew()
-    await server.store.delete_state(EXPORTS.open_key(id))
+    for number in range(1, ATTEMPTS + 1):
+        try:
+            await lease.renew()
+            await server.store.delete_state(EXPORTS.open_key(id))
+            break
+        except Busy:
+            if number == ATTEMPTS:
+                raise
+            await asyncio.sleep(0.1 * 2**number)
     if refused is not None:
         await remove(server, id)
 

@@ -38,8 +38,8 @@ async def export_status(server: Server, caller: Caller, ask: Ask) -> Answer:
 
 
 def _stands(server: Server, id: str, job: Export, number: int) -> Answer:
-    polls = polls_of(server, id) if number == 1 else 0
-    if not job.ended or (polls == 1 and job.kicked > server.clock() - 5 * SECOND):
+    polls = polls_of(server, id)
+    if not job.ended or (number == 1 and polls == 1 and job.kicked > server.clock() - 5 * SECOND):
         require_patience(polls)
         # Clients expect to wait: whatever is done at once is told with the second answer.
         headers = (("X-Progress", progress(server, job)), ("Retry-After", str(AGAIN)))

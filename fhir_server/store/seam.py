@@ -173,8 +173,9 @@ class Store(Protocol):
         ...
 
     async def lines(self, query: Query, at: int | None = None) -> Lines:
-        """As search in order of creation, for who passes bodies on as they are: without those that are later than `at`
-        (the page may be shorter than `count` for it, even empty, and others follow). Sort and total are ignored."""
+        """As search in order of creation, for who passes bodies on as they are: without those that are later than `at`.
+        The page may be shorter than `count` for it, even empty, or for its bytes (pace.py), and others follow. Sort and
+        total are ignored."""
         ...
 
     async def count(self, query: Query) -> int:

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -20,11 +19,13 @@ from fhir_server.fhir.definitions import load
 from fhir_server.fhir.outcome import FhirError
 from fhir_server.fhirpath.values import failed
 from fhir_server.search.predicate import EVERYTHING
+from fhir_server.store.pace import FIRST, paced
 from fhir_server.store.seam import Query, Store
 from fhir_server.views.view import View, each, view_of
 from fhir_server.views.write import encoded, sink
 
-PIECE = 2000  # resources that a process takes at a time
+PIECE = 2000  # resources that a process takes at a time, if they are small
+READ = 2_000_000  # bytes of a file that it takes at a time, with the end of the last line
 AHEAD = 3  # pieces under way for each process
 FEW = 10_000  # resources for which starting processes is not worth it
 
@@ -138,13 +139,15 @@ def of_store(store: Store) -> Source:
     """All resources of the type in a store, as its operator sees them."""
 
     async def pieces(type: str) -> AsyncIterator[tuple[int, bytes]]:
-        query = Query((type,), EVERYTHING, count=PIECE)  # of its own size: each page costs a change of threads
+        query = Query((type,), EVERYTHING, count=FIRST)
         while True:
             page = await store.lines(query)
             yield len(page.ids), page.text
             if page.next is None:
                 return
-            query = query._replace(after=page.next)
+            # As large as memory allows: each page costs a change of threads.
+            count = paced(query.count, len(page.ids), len(page.text), PIECE)
+            query = query._replace(after=page.next, count=count)
 
     async def source(type: str) -> tuple[bool, AsyncIterator[tuple[int, bytes]]]:
         return await store.count(Query((type,), EVERYTHING)) <= FEW, pieces(type)
@@ -158,7 +161,7 @@ def of_files(paths: Sequence[Path]) -> Source:
     async def pieces() -> AsyncIterator[tuple[int, bytes]]:
         for path in paths:
             with path.open("rb") as file:
-                while lines := list(islice(file, PIECE)):
+                while lines := file.readlines(READ):
                     told = [line.rstrip(b"\r\n") for line in lines if line.strip()]
                     yield len(told), b"\n".join(told)
 

@@ -108,6 +108,41 @@ def test_what_changed_since_and_what_has_gone(filled: Researcher) -> None:
     assert [entry["request"]["url"] for entry in gone["entry"]] == ["Observation/o3"]
 
 
+def test_what_belongs_to_nobody_any_more_has_gone(filled: Researcher) -> None:
+    since = filled.manifest("$export?organizeOutputBy=Patient")["transactionTime"]
+    nobody = {"resourceType": "Observation", "id": "o2", "status": "final", "code": {"text": "x"}}
+    filled.put(nobody, {**nobody, "id": "nobody", "status": "amended"})
+    for path in ("$export", "Patient/$export"):
+        manifest = filled.manifest(f"{path}?organizeOutputBy=Patient&_since={since}")
+        assert read(filled, manifest) == []
+        (gone,) = filled.lines(manifest, "deleted")
+        assert [entry["request"]["url"] for entry in gone["entry"]] == ["Observation/o2"]
+
+
+@pytest.mark.parametrize("path", ["$export", "Patient/$export"])
+def test_new_provenance_comes_to_whom_unchanged_resources_belong(filled: Researcher, path: str) -> None:
+    since = filled.manifest("$export?organizeOutputBy=Patient")["transactionTime"]
+    targets = [{"reference": "Observation/both"}, {"reference": f"{BASE}/Observation/o2/_history/1"}]
+    filled.put(
+        {"resourceType": "Provenance", "id": "new", "recorded": "2026-01-02T00:00:00Z", "target": targets,
+         "agent": [{"who": {"display": "someone"}}]},
+        {"resourceType": "Provenance", "id": "other", "recorded": "2026-01-02T00:00:00Z",
+         "target": [{"reference": "Practitioner/d1"}], "agent": [{"who": {"display": "someone"}}]},
+    )  # fmt: skip
+    found = sorted_rest(read(filled, filled.manifest(f"{path}?organizeOutputBy=Patient&_since={since}")))
+    assert found == {"Patient/p1": ["Provenance/new"], "Patient/p2": ["Provenance/new"]}
+    filled.put(observation("o2", "p2", status="amended"))
+    found = sorted_rest(read(filled, filled.manifest(f"{path}?organizeOutputBy=Patient&_since={since}")))
+    assert found == {"Patient/p1": ["Provenance/new"], "Patient/p2": ["Observation/o2", "Provenance/new"]}
+
+
+def test_a_reference_to_a_version_brings_what_it_refers_to(filled: Researcher) -> None:
+    performers = [{"reference": "Practitioner/d1/_history/1"}, {"reference": f"{BASE}/Practitioner/d2/_history/1"}]
+    filled.put(patient("p9"), observation("o9", "p9", performer=performers))
+    found = sorted_rest(read(filled, filled.manifest("Patient/$export?organizeOutputBy=Patient")))
+    assert found["Patient/p9"] == ["Observation/o9", "Patient/p9", "Practitioner/d1", "Practitioner/d2"]
+
+
 def test_a_block_that_does_not_fit_goes_on_in_the_next_file(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,8 @@ def test_a_client_may_have_so_many_and_polls_so_often(client: Researcher) -> Non
     assert polls[-1].status_code == 429
     assert int(polls[-1].headers["retry-after"]) > 0
     refusal(polls[-1])
+    assert client("GET", f"{paths[1]}?page=2").status_code == 202
+    assert [client("GET", f"{paths[1]}?page=2") for _ in range(60)][-1].status_code == 429
     for path in paths:
         assert client("DELETE", path).status_code == 202
     assert client.run(EXPORTS.read(server, paths[0].rpartition("/")[2])) is None

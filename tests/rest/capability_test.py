@@ -279,7 +279,9 @@ def test_every_operation_claimed_works(server: Client) -> None:
     for method, path, body in itertools.chain(*calls.values()):
         answer = server(method, path, body, headers=later)
         # No source is allowed here: the refusal says that the operation is there.
-        expected = {"$export": 202, "$export-v4": 202, "$import": 403}.get(path.partition("?")[0].rpartition("/")[2], 200)
+        expected = {"$export": 202, "$export-v4": 202, "$import": 403}.get(
+            path.partition("?")[0].rpartition("/")[2], 200
+        )
         assert answer.status_code == expected, (path, answer.text)
 
 

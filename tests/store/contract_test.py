@@ -20,8 +20,8 @@ from fhir_server.search.predicate import (
     Predicate,
     Sort,
 )
-from fhir_server.store import open_store
-from fhir_server.store.seam import Change, Conflict, Query, Store, Stored, Tx
+from fhir_server.store import open_store, pace
+from fhir_server.store.seam import Change, Conflict, Lines, Query, Store, Stored, Tx
 
 CODE, NAME, DATE = Param("code", "token"), Param("name", "string"), Param("date", "date")
 SUBJECT = Param("subject", "reference")
@@ -385,6 +385,22 @@ async def test_lines_hold_bodies_that_lie_in_pieces(store: Store) -> None:
     await write(store, change("a"), change("b")._replace(body=large), change("c"))
     page = await store.lines(Query(("Observation",), EVERYTHING))
     assert page.text.split(b"\n") == [change("a").body, large, change("c").body]
+
+
+async def test_lines_of_large_bodies_come_in_shorter_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer than were asked for, down to one, however large that is."""
+    monkeypatch.setattr(pace, "MOST", 10_000)
+    sizes = {"a": 10, "b": 10, "c": 6_000, "d": 6_000, "e": 20_000, "f": 10}
+    rows = [change(id)._replace(body=b'{"id":"%s"}' % (id.encode() * size)) for id, size in sizes.items()]
+    await write(store, *rows)
+    query, pages = Query(("Observation",), EVERYTHING, count=4), list[Lines]()
+    while not pages or pages[-1].next is not None:
+        pages.append(await store.lines(query))
+        query = query._replace(after=pages[-1].next)
+    assert all(len(page.text) <= 10_000 or page.ids == ["e"] for page in pages)
+    assert [id for page in pages for id in page.ids] == list(sizes)
+    assert [line for page in pages for line in page.text.split(b"\n")] == [row.body for row in rows]
+    assert len((await store.search(query._replace(after=None, count=9))).rows) == 6  # not bounded so
 
 
 async def test_state_is_written_only_on_the_expected_version(store: Store) -> None:

@@ -14,10 +14,11 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.fhir import codec
 from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Of, Or, Predicate, Sort
+from fhir_server.store import pace
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, DATE, Document, key_of
 from fhir_server.store.mongo.join import references_to
-from fhir_server.store.mongo.large import complete, overflowing
+from fhir_server.store.mongo.large import MOST_BYTES, complete, overflowing
 from fhir_server.store.mongo.pack import SHAPES
 from fhir_server.store.mongo.pinned import pinned_filter
 from fhir_server.store.mongo.where import Compiler, Plan, conjuncts, everything, of_types, unindexed
@@ -195,15 +196,22 @@ async def lines(database: Database, query: Query, at: int | None) -> Lines:
         page = await search(database, query)
         told = [row for row in page.rows if at is None or row.updated <= at]
         return Lines(b"\n".join([row.body for row in told]), [row.id for row in told], page.next)
-    rows = await database.resource.find(
+    found = database.resource.find(
         prepared.match(query.after),
         LINE,
         sort=prepared.order,
         limit=query.count,
         batch_size=query.count,
         **_hint(prepared),
-    ).to_list()
-    following = _position(prepared.order, rows[-1]) if len(rows) == query.count else None
+    )
+    rows, size, more = list[Document](), 0, False
+    async with found:
+        async for row in found:
+            size += len(row["b"]) + row.get("large", 0) * MOST_BYTES
+            if more := bool(rows) and size > pace.MOST:
+                break
+            rows.append(row)
+    following = _position(prepared.order, rows[-1]) if more or len(rows) == query.count else None
     some = [row for row in rows if at is None or row["u"] <= at]
     if any("large" in row for row in some):
         told = await complete(database, None, some)

@@ -10,6 +10,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import And, Has, Is, Not, Or, Predicate, Sort, across
+from fhir_server.store import pace
 from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
 from fhir_server.store.sqlite.where import HOME, TRUE, Compiler, Sql, join, marks
@@ -64,11 +65,17 @@ def lines(connection: sqlite3.Connection, hasher: Hasher, query: Query, at: int 
         f"CAST(group_concat(v.body,char(10)){then} AS BLOB) "
         f"FROM ({plan.select.text}) p CROSS JOIN version v ON v.seq=p.seq"
     )
+    most = connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, pace.MOST if query.count > 1 else most)
         found, last, ids, text = connection.execute(sql, (*args, *plan.select.args)).fetchone()
-    except sqlite3.DataError:  # more than a value holds: a gigabyte
+    except sqlite3.DataError:  # more than a value may hold
         if query.count == 1:
             raise
+        found = None
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)
+    if found is None:
         return lines(connection, hasher, query._replace(count=query.count // 2), at)
     return Lines(text or b"", ids.split("\n") if ids else [], (last,) if found == query.count else None)
 
