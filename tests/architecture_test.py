@@ -84,11 +84,11 @@ def test_a_library_is_known_in_one_place(packages: tuple[str, ...], homes: tuple
 def test_every_library_imported_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["mongo"], *extras["analysis"]]
+    declared = [*project["dependencies"], *extras["mongo"], *extras["analysis"], *extras["s3"]]
     names = {re.split(r"[<>=;\[ ]", one)[0].lower().replace("-", "_") for one in declared}
     found = {module.split(".")[0] for path in MODULES for module in imported(path)} - set(sys.stdlib_module_names)
-    # bson comes with pymongo; argon2 and yaml are what argon2-cffi and pyyaml are called by.
-    found -= {"fhir_server", "bson", "argon2", "yaml"}
+    # bson comes with pymongo, botocore with boto3; argon2 and yaml are what argon2-cffi and pyyaml are called by.
+    found -= {"fhir_server", "bson", "botocore", "argon2", "yaml"}
     assert found - names == set()
 
 
