@@ -43,7 +43,9 @@ def arguments(
 def _no_operation(shapes: Mapping[str, Found], name: str) -> FhirError:
     """What is wrong with the address of an operation. https://hl7.org/fhir/R4/operations.html#executing"""
     levels = {"": "[base]", "*": "[base]/Type", "*/*": "[base]/Type/id"}
-    at = [f"{levels[shape.rpartition('/')[0]]}/{name}" for shape in shapes if shape.rpartition("/")[2] == name]
+    # A shape may name its type: R4 has no ViewDefinition.
+    before = [shape.rpartition("/")[0] for shape in shapes if shape.rpartition("/")[2] == name]
+    at = [f"{levels.get(one, f'[base]/{one}')}/{name}" for one in before]
     if at:
         return refuse(400, "not-supported", f"{name} is not called here, but at {' or '.join(at)}.")
     known = sorted({end for shape in shapes if (end := shape.rpartition("/")[2])[:1] == "$"})

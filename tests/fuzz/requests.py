@@ -152,14 +152,14 @@ JUNK = st.sampled_from(
         b"_x",
     ]
 )
-# Operations are many rows and few in use; what takes a body has the most ways to go wrong.
+# Operations are many rows and few in use; what takes a body has the most ways to go wrong, and few creates succeed.
 ROWS = st.sampled_from(
     [
         row
         for row in INTERACTIONS
         if not row.path.startswith("[type]/$find-")  # 17 operations on two levels would crowd out the others
         for _ in range(
-            1 if row.name[0] == "$" else 8 if row.body in ("resource", "patch") else 6 if row.path == "" else 3
+            1 if row.name[0] == "$" else 40 if row.name == "create" else 8 if row.body else 6 if row.path == "" else 3
         )
     ]
 )

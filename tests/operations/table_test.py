@@ -106,3 +106,10 @@ def test_operations_are_entries_of_a_batch_and_reading_ones_of_a_transaction(cli
     assert client("POST", "", whole).json()["entry"][0]["resource"]["resourceType"] == "Parameters"
     refused = client("POST", "", {**whole, "entry": [get, post]})
     assert (refused.status_code, refusal(refused)["expression"]) == (400, ["Bundle.entry[1]"])
+
+
+@pytest.mark.parametrize("path", ["Observation/$viewdefinition-run", "$lastn"])
+def test_an_operation_asked_elsewhere_tells_where_it_is(client: Client, path: str) -> None:
+    answer = client("GET", path)
+    assert answer.status_code == 400
+    assert f"{path.rpartition('/')[2]} is not called here, but at [base]/" in answer.json()["issue"][0]["diagnostics"]
