@@ -181,33 +181,30 @@ def read_bed(file: BinaryIO) -> dict[str, list[Interval]]:
 
     Raises NotVcf for a line that is none."""
     found: dict[str, list[Interval]] = {}
-    for number, line in lines(opened(file)):
-        parts = line.split()
-        if not parts or parts[0] in ("track", "browser") or parts[0].startswith("#"):
-            continue
-        name = contig_name(parts[0])
-        if len(parts) < 3 or not parts[1].isdecimal() or not parts[2].isdecimal() or int(parts[1]) >= int(parts[2]):
-            raise NotVcf(f"Line {number} of the BED file is no interval: CHROM START END, separated by tabs.")
-        if name:
-            found.setdefault(name, []).append((int(parts[1]) + 1, int(parts[2])))
+    for name, interval, _ in _bed(file, 3, "of the BED file is no interval: CHROM START END, separated by tabs."):
+        found.setdefault(name, []).append(interval)
     return found
 
 
 def read_genes(file: BinaryIO) -> tuple[Gene, ...]:
     """The genes of a BED file whose fourth column names them, by symbol or HGNC id; several intervals of one name are
     one gene. Raises NotVcf for a line that is none."""
-    found: list[Gene] = []
+    told = _bed(file, 4, "of the genes is no interval with a name: CHROM START END GENE.")
+    return tuple(Gene(name, interval, gene, gene if gene.startswith("HGNC:") else "") for name, interval, gene in told)
+
+
+def _bed(file: BinaryIO, columns: int, fault: str) -> Iterator[tuple[str, Interval, str]]:
+    """Chromosome, interval and the fourth column, if `columns` asks for it, of each line on a chromosome we know."""
     for number, line in lines(opened(file)):
         parts = line.split()
         if not parts or parts[0] in ("track", "browser") or parts[0].startswith("#"):
             continue
-        name = contig_name(parts[0])
-        if len(parts) < 4 or not parts[1].isdecimal() or not parts[2].isdecimal() or int(parts[1]) >= int(parts[2]):
-            raise NotVcf(f"Line {number} of the genes is no interval with a name: CHROM START END GENE.")
-        if name:
-            code = parts[3] if parts[3].startswith("HGNC:") else ""
-            found.append(Gene(name, (int(parts[1]) + 1, int(parts[2])), parts[3], code))
-    return tuple(found)
+        if len(parts) < columns or not (
+            parts[1].isdecimal() and parts[2].isdecimal() and int(parts[1]) < int(parts[2])
+        ):
+            raise NotVcf(f"Line {number} {fault}")
+        if name := contig_name(parts[0]):
+            yield name, (int(parts[1]) + 1, int(parts[2])), parts[3] if columns > 3 else ""
 
 
 def _conclusion(tally: Tally) -> str:
