@@ -11,7 +11,7 @@ from fhir_server.export.files import patients_of
 from tests.client import BASE, refusal
 from tests.export.conftest import Researcher, group, observation, parameters, patient, settings
 from tests.export.kick_off_test import fill
-from tests.export.rights_test import Registry, exported, registry
+from tests.export.rights_test import PERMIT, Registry, exported, registry
 
 __all__ = ["registry"]
 Blocks = list[tuple[str, list[str]]]
@@ -191,15 +191,7 @@ def test_other_types_organize_nothing(filled: Researcher, type: str) -> None:
 def test_blocks_obey_scopes_and_consent(registry: Registry, tmp_path: Path) -> None:
     """Types that the scopes of the download leave out are 403, a revocation is 410, other names stay the same."""
     held, ehr = registry.bearer("scientist", "system/*.rs"), registry.bearer("ehr", "system/*.cruds")
-    consent = {
-        "resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"},
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}], "dateTime": "2026-01-01",
-        "policy": [{"uri": "https://example.org/policy"}],
-        "provision": {"type": "permit", "purpose": [
-            {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}]},
-    }  # fmt: skip
-    assert registry("PUT", "Consent/c1", consent, headers=ehr).is_success
+    assert registry("PUT", "Consent/c1", PERMIT, headers=ehr).is_success
     path = "Patient/$export?organizeOutputBy=Patient&_type=Patient,Observation"
     _, manifest = exported(registry, path, held)
     assert sorted_rest(read(registry, manifest, held)) == {"Patient/p1": ["Observation/o1", "Patient/p1"]}
@@ -207,7 +199,7 @@ def test_blocks_obey_scopes_and_consent(registry: Registry, tmp_path: Path) -> N
     assert registry("GET", file, headers=registry.bearer("scientist", "system/Patient.rs")).status_code == 403
     assert registry("GET", file).status_code == 401
     without = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentcategorycodes", "code": "rsdid"}]}
-    assert registry("PUT", "Consent/c1", consent | {"category": [without]}, headers=ehr).is_success
+    assert registry("PUT", "Consent/c1", PERMIT | {"category": [without]}, headers=ehr).is_success
     assert registry("GET", file, headers=held).status_code == 410  # it has the names
     _, manifest = exported(registry, path, held)
     ((block,),) = read(registry, manifest, held)
@@ -216,7 +208,7 @@ def test_blocks_obey_scopes_and_consent(registry: Registry, tmp_path: Path) -> N
     assert [one.partition("/")[0] for one in block[1]] == ["Patient", "Observation"]
     newest = max(tmp_path.rglob("*.ndjson"), key=lambda path: path.stat().st_mtime_ns)
     assert patients_of(newest) == {"p1"}  # the audit trail knows who it is
-    assert registry("PUT", "Consent/c1", consent | {"status": "inactive"}, headers=ehr).is_success
+    assert registry("PUT", "Consent/c1", PERMIT | {"status": "inactive"}, headers=ehr).is_success
     assert (
         registry("GET", "_export/" + manifest["output"][0]["url"].partition("/_export/")[2], headers=held).status_code
         == 410

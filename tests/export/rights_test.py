@@ -13,6 +13,16 @@ from tests.auth.door import BASE, Door, claims, signed
 from tests.client import refusal
 from tests.export.conftest import ASYNC, Researcher, group, observation, patient
 
+# Patient/p1 permits research.
+PERMIT = {
+    "resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"},
+    "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]},
+    "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}], "dateTime": "2026-01-01",
+    "policy": [{"uri": "https://example.org/policy"}],
+    "provision": {"type": "permit", "purpose": [
+        {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}]},
+}  # fmt: skip
+
 
 class Registry(Researcher, Door):
     """A server with auth smart, filled by an EHR, asked by backend services."""
@@ -92,18 +102,10 @@ def test_research_gets_what_patients_permit_and_loses_what_they_revoke(registry:
     held, ehr = registry.bearer("scientist", "system/*.rs"), registry.bearer("ehr", "system/*.cruds")
     _, manifest = exported(registry, "$export", held)
     assert ids(registry, manifest, held) == {"Organization": {"clinic"}}
-    consent = {
-        "resourceType": "Consent", "id": "c1", "status": "active", "patient": {"reference": "Patient/p1"},
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}], "dateTime": "2026-01-01",
-        "policy": [{"uri": "https://example.org/policy"}],
-        "provision": {"type": "permit", "purpose": [
-            {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}]},
-    }  # fmt: skip
-    assert registry("PUT", "Consent/c1", consent, headers=ehr).status_code == 201
+    assert registry("PUT", "Consent/c1", PERMIT, headers=ehr).status_code == 201
     _, manifest = exported(registry, "$export", held)
     assert ids(registry, manifest, held)["Observation"] == {"o1"}
-    assert registry("PUT", "Consent/c1", consent | {"status": "inactive"}, headers=ehr).status_code == 200
+    assert registry("PUT", "Consent/c1", PERMIT | {"status": "inactive"}, headers=ehr).status_code == 200
     for item in manifest["output"]:
         answer = registry("GET", item["url"].removeprefix(f"{BASE}/"), headers=held)
         if item["type"] == "Organization":
@@ -116,7 +118,7 @@ def test_research_gets_what_patients_permit_and_loses_what_they_revoke(registry:
     assert kicked(registry, "Group/g1/$export", held).status_code == 404  # it names people
     # Without identity only: under other names, the same in every file and in what is read.
     without = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentcategorycodes", "code": "rsdid"}]}
-    assert registry("PUT", "Consent/c1", consent | {"category": [without]}, headers=ehr).status_code == 200
+    assert registry("PUT", "Consent/c1", PERMIT | {"category": [without]}, headers=ehr).status_code == 200
     for level in ("$export", "Patient/$export"):
         _, manifest = exported(registry, level, held)
         found = ids(registry, manifest, held)
@@ -130,7 +132,7 @@ def test_research_gets_what_patients_permit_and_loses_what_they_revoke(registry:
     # When it was changed would tell its dates: it comes whole each time.
     _, manifest = exported(registry, f"Patient/$export?_since={manifest['transactionTime']}", held)
     assert ids(registry, manifest, held)["Patient"] == {name}
-    assert registry("PUT", "Consent/c1", consent | {"status": "inactive"}, headers=ehr).status_code == 200
+    assert registry("PUT", "Consent/c1", PERMIT | {"status": "inactive"}, headers=ehr).status_code == 200
     assert registry("GET", files["Observation"], headers=held).status_code == 410
 
 
