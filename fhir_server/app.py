@@ -73,7 +73,8 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     store = await open_store(settings.store)
     try:
         terminology, editions = await known_terminology(store.terms)
-        gc.freeze()  # the definitions live as long as the process: no collection need look at them
+        if not gc.get_freeze_count():  # frozen again, what a former server of the process left would never be freed
+            gc.freeze()  # the definitions live as long as the process: no collection need look at them
         gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
         names = frozenset(row.name for row in INTERACTIONS)
         oauth = oauth_uris(settings) if settings.auth == "smart" else {}
