@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from fhir_server.search.predicate import Entry, Param, Test, fields
@@ -49,9 +50,12 @@ def _shape(param: Param) -> Shape:
     places = {name: place for place, name in enumerate(fields(param.kind), 1)}
     parts = param.kind.split("$")
     numbered = [(f"{number}." if len(parts) > 1 else "", part) for number, part in enumerate(parts, 1)]
-    names = tuple(at + name for at, part in numbered for name in ORDER[part].split())
+    told = [(at + name, place) for at, part in numbered for place, name in enumerate(ORDER[part].split())]
     ranges = tuple((places[at + "low"], places[at + "high"]) for at, _ in numbered if at + "low" in places)
     family = "d" if "date" in parts else "q" if ranges else "k"
+    if family == "k":  # both codes of `a$b` before what is rarely asked of either: its range is that of the pair
+        told.sort(key=itemgetter(1))
+    names = tuple(name for name, _ in told)
     mark = MARKS[param.kind] if len(parts) == 1 else f"${param.kind}="
     text = tuple(places[name] for name in names)
     sort = {"token": 2, "date": 1, "number": 1, "quantity": 1, "string": 1, "uri": 1}.get(param.kind, 0)
