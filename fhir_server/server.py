@@ -16,6 +16,7 @@ from fhir_server.search.predicate import Entry
 from fhir_server.settings import Settings
 from fhir_server.store.seam import Store
 from fhir_server.terminology.codes import Terminology
+from fhir_server.terminology.system import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Server:
     asked: Recent[str, Any] = field(default_factory=lambda: Recent(100_000))  # who called the authorization server
     systems: Recent[str, Any] = field(default_factory=lambda: Recent(500))  # code systems and profiles, made ready
     lists: Recent[tuple[str, str, int], Members] = field(default_factory=lambda: Recent(8))  # codes above or below one
+    terms: Seen = field(default_factory=lambda: Recent(20_000))  # concepts of imported code systems, some 10 MB
     known: Recent[tuple[str, ...], Any] = field(default_factory=lambda: Recent(20_000))  # what they said in this second
     guards: tuple[Guard, ...] = ()  # what every transaction is held to beside access
     written: asyncio.Event = field(default_factory=asyncio.Event)  # something that candidates may have to follow

@@ -86,8 +86,8 @@ class Canonicals:
         system that was imported answers at once."""
         known = self._server.known.get(("editions", url))
         if known is None:
-            terms = self._server.store.terms
-            known = [(edition.version, imported(terms, edition)) for edition in await terms.editions(url)]
+            terms, seen = self._server.store.terms, self._server.terms
+            known = [(edition.version, imported(terms, edition, seen)) for edition in await terms.editions(url)]
             if known:
                 self._server.known.put(("editions", url), known, LOOK)
         found: list[tuple[str, System]] = known

@@ -7,11 +7,14 @@ from typing import Any, Protocol
 
 from fhir_server.fhir.codec import Resource, decode, encode
 from fhir_server.fhir.outcome import refuse
+from fhir_server.recent import Recent
 from fhir_server.store.names import LAST
 from fhir_server.store.terms import AllOf, Among, AnyOf, Below, Condition, Edition, Keyed, No, Term, Terms
 from fhir_server.terminology.closure import closure
 from fhir_server.terminology.concepts import Concept, Names, flat, keys, names, parents
 
+Seen = Recent[tuple[int, str], Term]  # concepts asked about lately, by edition and code
+KEPT = 600.0  # seconds: an edition never changes, it is replaced by another
 MOST_PAIRS = 1_000_000  # of a concept and one above it, in memory: a chain of 1,400 concepts, or a tree of 100,000
 
 
@@ -70,16 +73,22 @@ async def term(system: System, code: str) -> Term | None:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A code system that was imported: its terms are in the store."""
+    """A code system that was imported: its terms are in the store, those asked about lately at hand."""
 
     terms: Terms
+    seen: Seen
     edition: int
     about: Resource
     named: Names
 
     async def find(self, codes: Sequence[str]) -> list[Term]:
         """See System."""
-        return await self.terms.find(self.edition, codes)
+        found = {code: term for code in codes if (term := self.seen.get((self.edition, code))) is not None}
+        missing = [code for code in codes if code not in found]
+        for term in await self.terms.find(self.edition, missing) if missing else ():
+            self.seen.put((self.edition, term.code), term, KEPT)
+            found[term.code] = term
+        return sorted(found.values())
 
     async def select(self, where: Condition, offset: int, count: int) -> list[Term]:
         """See System."""
@@ -94,10 +103,10 @@ class Imported:
         return await self.terms.count(self.edition, where)
 
 
-def imported(terms: Terms, edition: Edition) -> Imported:
-    """An edition of the store as a System."""
+def imported(terms: Terms, edition: Edition, seen: Seen) -> Imported:
+    """An edition of the store as a System that keeps in `seen` what it is asked about."""
     about = decode(edition.about)
-    return Imported(terms, edition.number, about, names(about))
+    return Imported(terms, seen, edition.number, about, names(about))
 
 
 class Listed:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.recent import Recent
 from fhir_server.store.seam import Store
 from fhir_server.terminology.add import add
 from fhir_server.terminology.concepts import Names, is_inactive, parents
@@ -211,7 +212,7 @@ async def test_the_published_oncotree_comes_back_as_it_is(store: Store, shared: 
     again = await add(store.terms, FORMATS["oncotree"](path, "", ""))
     (edition,) = await store.terms.editions()
     assert (again.unchanged, again.concepts) == (True, added.concepts)
-    system = imported(store.terms, edition)
+    system = imported(store.terms, edition, Recent(100))
     want: dict[str, set[str]] = {}
 
     def walk(nodes: dict[str, Any], over: set[str]) -> None:

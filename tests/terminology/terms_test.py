@@ -13,6 +13,7 @@ from fhir_server.fhir.codec import decode, encode
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.search import search
 from fhir_server.interactions.update import update
+from fhir_server.recent import Recent
 from fhir_server.settings import Settings
 from fhir_server.store import open_store
 from fhir_server.store.seam import Conflict, Store
@@ -40,7 +41,7 @@ async def put(store: Store, concepts: Concepts, version: str = "", url: str = wo
     await store.terms.add(number, terms_of(concepts))
     for former in await store.terms.finish(number):
         await store.terms.remove(former)
-    return imported(store.terms, (await store.terms.editions(url))[0])
+    return imported(store.terms, (await store.terms.editions(url))[0], Recent(100))
 
 
 async def selected(system: System, where: Condition) -> list[str]:
