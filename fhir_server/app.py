@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 
 from fhir_server.access.judging import Consents
 from fhir_server.access.renewal import renewing
@@ -73,14 +73,13 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
     store = await open_store(settings.store)
     try:
         terminology, editions = await known_terminology(store.terms)
-        if not gc.get_freeze_count():  # frozen again, what a former server of the process left would never be freed
-            gc.freeze()  # the definitions live as long as the process: no collection need look at them
+        freeze()
         gc.set_threshold(50_000, 20, 50)  # a bundle is 100,000 objects and no cycles: loading takes an eighth less time
         names = frozenset(row.name for row in INTERACTIONS)
         oauth = oauth_uris(settings) if settings.auth == "smart" else {}
 
-        def describe(definitions: Definitions) -> bytes:
-            return encode(capability_statement(definitions, names, settings.base, claims(), oauth))
+        def describe(definitions: Definitions) -> Callable[[], bytes]:
+            return cache(lambda: encode(capability_statement(definitions, names, settings.base, claims(), oauth)))
 
         def guarded(terminology: Terminology) -> tuple[Guard, ...]:
             return StudyGuard(terminology, settings.base, written), ReviewGuard(index, clock, settings.release_days)
@@ -92,7 +91,7 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
             terminology=terminology,
             store=store,
             index=index,
-            validate=checks(definitions),
+            validate=checks(),
             clock=clock,
             new_id=new_id,
             consents=Consents(
@@ -121,8 +120,17 @@ async def open_server(settings: Settings) -> AsyncIterator[Server]:
         await store.close()
 
 
-def checks(definitions: Definitions) -> Callable[[Resource], None]:
-    """Structure first; then what a SearchParameter needs beyond it."""
+@cache
+def freeze() -> None:
+    """No collection need look at the definitions: they live as long as the process. Once only: frozen again, what a
+    former server of the process left would never be freed."""
+    gc.freeze()
+
+
+@cache
+def checks() -> Callable[[Resource], None]:
+    """Structure first; then what a SearchParameter needs beyond it. Made once per process, as the definitions are."""
+    definitions = load()
     structure = validator(definitions)
 
     def validate(resource: Resource) -> None:

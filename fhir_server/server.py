@@ -32,7 +32,7 @@ class Server:
     clock: Callable[[], int]  # microseconds since 1970
     new_id: Callable[[], str]
     consents: Consents  # what gives each resource that is written its rule
-    capabilities: bytes = b""  # the CapabilityStatement, computed once
+    capabilities: Callable[[], bytes] = lambda: b""  # the CapabilityStatement, computed when it is first asked for
     admission: Admission = field(default_factory=Admission)  # of large bodies
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
     exports: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
@@ -40,7 +40,7 @@ class Server:
     imports: set[asyncio.Task[None]] = field(default_factory=set)  # the one that this process is working on
     import_place: asyncio.Event = field(default_factory=asyncio.Event)  # set when it has ended, or another is there
     polls: Recent[str, Any] = field(default_factory=lambda: Recent(10_000))  # of exports, to tell the impatient
-    describe: Callable[[Definitions], bytes] = lambda definitions: b""  # the CapabilityStatement for other definitions
+    describe: Callable[[Definitions], Callable[[], bytes]] = lambda definitions: lambda: b""  # the same for others
     editions: tuple[int, ...] = ()  # the numbers of those that were imported, of which `terminology` is made
     guarded: Callable[[Terminology], tuple[Guard, ...]] = lambda terminology: ()  # `guards` for another terminology
     custom: int = 0  # the version of the State that says which SearchParameters beyond R4 are searched

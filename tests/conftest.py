@@ -1,7 +1,6 @@
 """What all tests share: a fresh store of either kind, on a real SQLite file or a real mongod."""
 
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -41,12 +40,14 @@ def mongo() -> Iterator[mongod.MongoServer]:
 
 
 @pytest.fixture(params=STORES)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty store, once for each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'fhir.db'}"
+        yield f"sqlite:///{tmp_path / 'fhir.db'}"
+        return
     server: mongod.MongoServer = request.getfixturevalue("mongo")
-    return server.uri(f"t{uuid.uuid4().hex[:16]}")
+    with server.lent() as url:
+        yield url
 
 
 @pytest.fixture

@@ -7,4 +7,4 @@ from fhir_server.server import Server
 
 async def capabilities(server: Server, caller: Caller, ask: Ask) -> Answer:
     """The CapabilityStatement, the same for every caller."""
-    return Answer(200, server.capabilities)
+    return Answer(200, server.capabilities())

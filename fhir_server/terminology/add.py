@@ -1,8 +1,8 @@
 """A code system into the store: numbered, closed and written in batches; it answers when all of it is there. https://hl7.org/fhir/R4/codesystem.html"""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, NamedTuple
 
 from fhir_server.fhir.codec import encode
 from fhir_server.store.terms import Term, Terms
@@ -41,8 +41,10 @@ async def add(
     number = await terms.begin(url, version, digest, encode(content.about))
     done = inactive = 0
     try:
-        for batch in _batches(content.concepts(), tree, named):
-            await terms.add(number, batch)
+        batches = _batches(content.concepts(), tree, named)
+        following = next(batches, [])
+        while batch := following:
+            following = await _meanwhile(terms.add(number, batch), lambda: next(batches, []))
             done += len(batch)
             inactive += sum("!inactive" in term.keys for term in batch)
             report(done, len(tree.numbers))
@@ -55,6 +57,16 @@ async def add(
         for one in former:
             await terms.remove(one)
     return Added(url, version, done, inactive, sum(map(len, tree.above)), tree.strange)
+
+
+async def _meanwhile(writing: Coroutine[Any, Any, None], make: Callable[[], list[Term]]) -> list[Term]:
+    """What a thread makes while the store writes. Both have ended when this returns or raises what one of them did."""
+    making = asyncio.ensure_future(asyncio.to_thread(make))
+    try:
+        await writing
+    finally:
+        made = await making
+    return made
 
 
 def _batches(concepts: Iterator[Concept], tree: Tree, named: Names) -> Iterator[list[Term]]:

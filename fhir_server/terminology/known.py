@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/terminology-module.html
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from fhir_server.fhir.codec import decode
@@ -32,10 +33,15 @@ async def known(terms: Terms) -> Known:
         editions = await _matched(terms)
         numbers = tuple(one.number for one in editions)
         if not editions:
-            return Known(load(), numbers)
+            return Known(_standing(), numbers)
         imported = [await _system(terms, edition) for edition in editions]
         if numbers == await matched(terms):  # else some of it may have been replaced, and removed, while it was read
             return Known(await asyncio.to_thread(build, [*shipped(), *imported]), numbers)
+
+
+@cache
+def _standing() -> Terminology:
+    return load()
 
 
 async def matched(terms: Terms) -> tuple[int, ...]:

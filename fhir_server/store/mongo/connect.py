@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.uri_parser import parse_uri
 from pymongo.errors import (
@@ -165,8 +165,7 @@ async def _create(database: Database) -> None:
         (database.version, VERSION_INDEXES),
         (database.term, TERM_INDEXES),
     ):
-        for name, keys in indexes.items():
-            await collection.create_index(keys, name=name)
+        await collection.create_indexes([IndexModel(keys, name=name) for name, keys in indexes.items()])
     await database.term.create_index([("e", 1), ("c", 1)], name="code", unique=True)
     await database.state.create_index([("ttl", 1)], name="ttl", expireAfterSeconds=0)
     types = await database.overflow.distinct("t")  # of a version that told nobody
