@@ -25,6 +25,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         "access_log": False,  # the application writes its own, as JSON
         "server_header": False,
         "timeout_graceful_shutdown": 10,
+        # Longer than the 60 s of common proxies: whoever of the two ends an idle connection may cut off a request.
+        "timeout_keep_alive": 75,
     }
     print(f"fhir-server: serving {settings.base} from {settings.store.split('@')[-1]}", flush=True)
     if settings.workers == 1:
