@@ -93,7 +93,7 @@ def begins(change: Change) -> bool:
 
 def leads(change: Change, held: frozenset[str]) -> bool:
     """Whether more, or less, may be held for a write, where this is."""
-    if not held or change.type not in ("DiagnosticReport", "Observation", "GuidanceResponse"):
+    if not held or change.type not in ("DiagnosticReport", "Observation"):
         return False
     if change.type == "Observation" and all(entry[0] != _MEMBERS.param for entry in change.entries):
         return False
@@ -138,18 +138,25 @@ async def holds(
     return tuple(found)
 
 
-def with_candidates(found: tuple[Hold, ...], guidance: Iterable[Stored]) -> tuple[Hold, ...]:
-    """The same with the trial candidates that rest on what is held; `guidance`: GuidanceResponses of the person."""
-    rows = [(row.id, frozenset(named(codec.decode(row.body)))) for row in guidance if row.id.startswith(CANDIDATE)]
-    return tuple(
-        msgspec.structs.replace(
-            one,
-            held=tuple(
-                sorted({*one.held, *(f"{type}/{id}" for id, refs in rows if refs & {*one.held} for type in PAIR)})
-            ),
-        )
-        for one in found
-    )
+def grounds(guidance: Resource) -> frozenset[str]:
+    """What a conclusion of the matcher refers to, conclusions apart."""
+    return frozenset(one for one in named(guidance) if not one.partition("/")[2].startswith(CANDIDATE))
+
+
+def with_candidates(found: tuple[Hold, ...], pairs: Mapping[str, frozenset[str]]) -> tuple[Hold, ...]:
+    """The same with the trial candidates that rest on what is held; `pairs`: grounds by the ids of conclusions."""
+
+    def more(hold: Hold) -> Hold:
+        held = frozenset(hold.held)
+        resting = (f"{type}/{id}" for id, refs in pairs.items() if refs & held for type in PAIR)
+        return msgspec.structs.replace(hold, held=tuple(sorted(held.union(resting))))
+
+    return tuple(map(more, found))
+
+
+def moves(holds: Iterable[frozenset[str]], id: str, refs: frozenset[str]) -> bool:
+    """Whether a conclusion with these grounds is to be held otherwise than it is; `holds`: what each report holds."""
+    return any(refs.isdisjoint(held) is (f"GuidanceResponse/{id}" in held) for held in holds)
 
 
 def _focus(task: Resource) -> str:

@@ -141,5 +141,11 @@ def held_by(policies: Iterable[bytes | None]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1000)
+def holds_in(value: bytes) -> tuple[frozenset[str], ...]:
+    """The references of all that each report holds, of a policy."""
+    return tuple(frozenset(hold.held) for hold in msgspec.json.decode(value, type=Policy).holds)
+
+
+@lru_cache(maxsize=1000)
 def _held(value: bytes) -> frozenset[str]:
-    return frozenset(one for hold in msgspec.json.decode(value, type=Policy).holds for one in hold.held)
+    return frozenset().union(*holds_in(value))

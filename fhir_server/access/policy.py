@@ -14,8 +14,30 @@ import msgspec
 
 from fhir_server.access.consent import told_at_once
 from fhir_server.access.facts import Facts, data_class
-from fhir_server.access.gate import ASKED, Hold, begins, holds, leads, named, touches, with_candidates
-from fhir_server.access.judging import GENOMIC, POLICY, Consents, Policy, held_by, judged_among, read_policy, said_by
+from fhir_server.access.gate import (
+    ASKED,
+    CANDIDATE,
+    Hold,
+    begins,
+    grounds,
+    holds,
+    leads,
+    moves,
+    named,
+    touches,
+    with_candidates,
+)
+from fhir_server.access.judging import (
+    GENOMIC,
+    POLICY,
+    Consents,
+    Policy,
+    held_by,
+    holds_in,
+    judged_among,
+    read_policy,
+    said_by,
+)
 from fhir_server.access.provisions import voters
 from fhir_server.access.rules import OPEN, UNKNOWN, Rule
 from fhir_server.access.statements import FOREVER, next_edge, person_of
@@ -52,6 +74,7 @@ class Ruled:
         self._glimpsed: dict[str, bytes | None] = {}  # the same, where nothing depends on it that matters to others
         self._stale: set[str] = set()  # ids of Patients whose policy is to be made anew
         self._listed: set[str] = set()  # ids of Observations that a genomic report lists, or did
+        self._pairs: dict[tuple[str, ...], dict[str, frozenset[str]]] = {}  # of persons: new conclusions to be held
         self._numbers: dict[tuple[Rule, bool], int] = {}  # of rules that were stored, or found stored
         self.read, self.read_all, self.search, self.rule = tx.read, tx.read_all, tx.search, tx.rule
         self.share, self.own, self.began = tx.share, tx.own, tx.began
@@ -59,6 +82,8 @@ class Ruled:
 
     async def write(self, change: Change) -> Stored:
         """As Tx.write, with the rule of the resource as its patients' Consents stand."""
+        if change.type != "GuidanceResponse":
+            await self._hold_pairs()
         self._changes.append(change)
         if change.type == "Consent":
             await self._touched(change)
@@ -75,6 +100,8 @@ class Ruled:
                 policy = await self.policy(change.id)
                 if linked or policy:  # those it was joined with as well
                     self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
+            elif change.type == "GuidanceResponse" and change.id.startswith(CANDIDATE):
+                await self._concluded(change, patients)
             elif await self._at_gate(change, patients):
                 self._stale |= patients
             rule, until = await self._ruling(change.type, change.id, patients, change.body)
@@ -90,6 +117,7 @@ class Ruled:
     async def settle(self) -> None:
         """Make the rules anew of what reports list; then the policies that were touched, and the rules of all that is
         about these persons."""
+        await self._hold_pairs()
         for at in range(0, len(self._listed), CHUNK):
             ids = tuple((id,) for id in sorted(self._listed)[at : at + CHUNK])
             rows = await self._all(("Observation",), Is(ID, (("id", "in", ids),)))
@@ -149,11 +177,40 @@ class Ruled:
         found = await holds(self._tx, rows, before, at_once, self._now, opens)
         if not found:
             return found
-        return with_candidates(found, await self._all(("GuidanceResponse",), about(("GuidanceResponse",))))
+        guidance = await self._all(("GuidanceResponse",), about(("GuidanceResponse",)))
+        concluded = [row for row in guidance if row.id.startswith(CANDIDATE)]
+        return with_candidates(found, {row.id: grounds(codec.decode(row.body)) for row in concluded})
 
     async def _at_gate(self, change: Change, patients: Set[str]) -> bool:
         """Whether a write may change what is held from the patients that it is about."""
         return begins(change) or leads(change, held_by([await self.policy(id) for id in patients]))
+
+    async def _concluded(self, change: Change, patients: Set[str]) -> None:
+        """A conclusion of the matcher is written. A new one joins what is held before more is written of its pair; else
+        all that is about the persons has to be looked at."""
+        refs = grounds(codec.decode(change.body)) if change.body else frozenset[str]()
+        for id in patients:
+            policy = await self.policy(id)
+            if policy is None or not moves(holds_in(policy), change.id, refs):
+                continue
+            id_ = change.id.encode()
+            if change.version > 1 or any(id_ in one.body for one in self._changes if one.type != "GuidanceResponse"):
+                self._stale |= patients
+                return
+            self._pairs.setdefault(read_policy(policy)[0].ids, {})[change.id] = refs
+
+    async def _hold_pairs(self) -> None:
+        """Add to what is held the new conclusions that rest on it, which nothing stored refers to yet."""
+        pairs, self._pairs = self._pairs, {}
+        for ids, concluded in pairs.items():
+            await self._tx.own([f"{POLICY}{id}" for id in ids])
+            before = [await self._tx.get_state(f"{POLICY}{id}") for id in ids]
+            for id, old in zip(ids, before, strict=True):
+                if old is not None:
+                    policy = msgspec.json.decode(old[0], type=Policy)
+                    more = msgspec.structs.replace(policy, holds=with_candidates(policy.holds, concluded))
+                    self._policies[id] = value = msgspec.json.encode(more)
+                    await self._tx.put_state(f"{POLICY}{id}", value, old[1])
 
     async def _rerule(self, ids: list[str]) -> None:
         patients = [row for row in await self._tx.read_all([("Patient", id) for id in ids]) if not row.deleted]

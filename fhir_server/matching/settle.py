@@ -88,19 +88,22 @@ async def _carry_out(tx: Tx, plan: _Plan, stored: Mapping[tuple[str, str], Store
     if plan.pairs and await policy_in(tx, plan.case.patient) != plan.case.policy:
         return Settled(plan.case, None, 0)
     written = removed = 0
+    left: list[tuple[Draft, Write]] = []
     for pair in plan.pairs:
         gone = {made.type for made, write in pair if _removed(stored.get((made.type, write.resource["id"])), write)}
         if "ResearchSubject" in gone:
             removed += 1
             continue
-        left = [(made, write) for made, write in pair if not (made.type == "Task" and "Task" in gone)]
-        for made, write in left:
-            id = write.resource["id"]
-            before = stored.get((made.type, id))
-            version = _follows(before, write)
-            updated = max(plan.case.now, tx.began, before.updated if before else 0)
-            await tx.write(change(made, id, version + 1, updated, "PUT" if before else "POST"))
-        written += bool(left)
+        some = [(made, write) for made, write in pair if not (made.type == "Task" and "Task" in gone)]
+        written += bool(some)
+        left += some
+    left.sort(key=lambda one: one[0].type != "GuidanceResponse")  # the gate learns of them first (access/policy.py)
+    for made, write in left:
+        id = write.resource["id"]
+        before = stored.get((made.type, id))
+        version = _follows(before, write)
+        updated = max(plan.case.now, tx.began, before.updated if before else 0)
+        await tx.write(change(made, id, version + 1, updated, "PUT" if before else "POST"))
     return Settled(plan.case, written, removed)
 
 
