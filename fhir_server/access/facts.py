@@ -231,15 +231,17 @@ def references(value: Any) -> Iterator[str]:
 
 
 def _objects(value: Any) -> Iterator[Resource]:
-    """Every object below, the outer before the inner."""
-    if isinstance(value, dict):
-        yield value
-        value = value.values()
-    elif not isinstance(value, list):
-        return
-    for inner in value:
-        if isinstance(inner, dict | list):
-            yield from _objects(inner)
+    """Every object below, the outer before the inner. Without recursion: each resource written is looked through."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        inner: Iterable[Any] = one
+        if isinstance(one, dict):
+            yield one
+            inner = one.values()
+        elif not isinstance(one, list):
+            continue
+        waiting += [more for more in inner if isinstance(more, dict | list)]
 
 
 def target(reference: str, permit: bool) -> str:

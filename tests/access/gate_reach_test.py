@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from fhir_server.access.judging import POLICY
+from fhir_server.access.policy import Ruled
 from fhir_server.audit import fold
 from fhir_server.matching.candidates import pair_id
 from fhir_server.matching.match import match
 from fhir_server.server import Server
+from fhir_server.store.seam import Tx
 from tests.access.gate_test import P, Ward, observation, report
 from tests.auth.door import smart
 from tests.matching import world as w
@@ -66,6 +69,28 @@ def test_no_trial_shows_what_a_held_report_says(ward: Ward) -> None:
     assert ask(ward, ward.participant) == ask(ward, ward.clinician)
     for type in ("ResearchSubject", "GuidanceResponse"):
         assert ward.participant("GET", f"{type}/{id}").status_code == 200, type
+
+
+def test_new_candidates_join_what_is_held(ward: Ward) -> None:
+    """As if all of the person had been looked at."""
+    variant(ward)
+    ward.run(match(ward.server))
+    id, key = pair_id(STUDY, "p"), f"{POLICY}p"
+    assert ward.lab("GET", f"ResearchSubject/{id}").json()["status"] == "candidate"
+    for type in ("ResearchSubject", "GuidanceResponse", "Provenance"):
+        assert ward.lab("GET", f"{type}/{id}").status_code == 200, type
+        assert ward.participant("GET", f"{type}/{id}").status_code == 404, type
+    joined = ward.run(ward.server.store.get_state(key))
+    assert joined is not None
+    assert b"ResearchSubject/" + id.encode() in joined[0]
+
+    async def look(tx: Tx) -> None:
+        await Ruled(tx, ward.server.consents).renew("p")
+
+    ward.run(ward.server.store.transact(look))
+    assert ward.run(ward.server.store.get_state(key)) == joined
+    ward.review()
+    assert ward.participant("GET", f"ResearchSubject/{id}").status_code == 200
 
 
 def test_who_looked_at_it_is_told_once_it_is_released(ward: Ward) -> None:
