@@ -8,8 +8,6 @@ their facts once.
 from array import array
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence, Set
 from datetime import date
-from functools import reduce
-from operator import and_, or_
 from typing import NamedTuple
 
 from fhir_server.fhir.dates import DAY
@@ -69,6 +67,10 @@ class Population:
     def _node(self, node: Node) -> Sets:
         if isinstance(node, Leaf):
             found = self._leaf(node)
+        elif node.needed == len(node.parts):
+            found = self._all_of(node.parts)
+        elif node.needed == 1:
+            found = self._any_of(node.parts)
         else:
             parts = [self._node(part) for part in node.parts]
             met, possible = ([part[side] for part in parts] for side in (0, 1))
@@ -77,14 +79,28 @@ class Population:
             return Sets(self._all & ~found.possible, self._all & ~found.met)
         return found
 
+    def _all_of(self, parts: Iterable[Node]) -> Sets:
+        met = possible = self._all
+        for part in parts:
+            one = self._node(part)
+            met, possible = met & one.met, possible & one.possible
+            if not possible:  # nobody is left: of one patient, most studies end at the first criterion
+                break
+        return Sets(met, possible)
+
+    def _any_of(self, parts: Iterable[Node]) -> Sets:
+        met = possible = 0
+        for part in parts:
+            one = self._node(part)
+            met, possible = met | one.met, possible | one.possible
+            if met == self._all:
+                break
+        return Sets(met, possible)
+
     def _at_least(self, needed: int, sets: Sequence[int]) -> int:
         """Those who are in at least so many of the sets."""
         if needed > len(sets):
             return 0
-        if needed == len(sets):
-            return reduce(and_, sets, self._all)
-        if needed == 1:
-            return reduce(or_, sets, 0)
         reached = [self._all, *[0] * needed]  # reached[n]: who is in n or more of those seen
         for one in sets:
             for n in range(needed, 0, -1):
