@@ -325,7 +325,7 @@ async def nobody_waits() -> None:
     """There is one export at a time."""
 
 
-@pytest.mark.timeout(deep(300, 3600))
+@pytest.mark.timeout(deep(300, 5400))
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_hidden_is_removed(client: Client, full: Server, piece: int) -> None:
     random = Random(f"isolation {piece}")

@@ -17,8 +17,9 @@ from tests.serving import served
 
 DEEP = bool(os.environ.get("FHIR_SERVER_DEEP_TESTS"))
 CLIENTS = 64
-ROUNDS = 200 if DEEP else 2
-CLIMBERS = 64 if DEEP else 16  # clients that raise one counter: tries grow with the square of their number
+ROUNDS = 200 if DEEP else 1
+OFTEN = ("create", "update")  # these race in every round, the other kinds in each tenth
+CLIMBERS = 32 if DEEP else 16  # clients that raise one counter: tries grow with the square of their number
 PATIENT = {"resourceType": "Patient"}
 pytestmark = pytest.mark.timeout(3600 if DEEP else 240)
 
@@ -205,9 +206,9 @@ async def test_conditional_interactions_of_many_clients_over_two_processes(base:
     crowd = Crowd(base)
     try:
         for round in range(ROUNDS):
-            for kind, race in KINDS.items():
+            for kind in OFTEN if round % 10 else KINDS:
                 began = time.monotonic()
-                await race(crowd, quote(f"{kind}-{round}"))
+                await KINDS[kind](crowd, quote(f"{kind}-{round}"))
                 print(
                     f"round {round} {kind}: {time.monotonic() - began:.2f} s, sent again {dict(crowd.again)}",
                     flush=True,
