@@ -23,7 +23,7 @@ from fhir_server.store.mongo.document import COLUMNS, Document, columns, index_f
 from fhir_server.store.mongo.expunge import expunge
 from fhir_server.store.mongo.large import INDEXED, MOST_ENTRIES, announce, chunks, complete, overflow
 from fhir_server.store.mongo.lock import buckets, every_place, one_place, searched_types
-from fhir_server.store.mongo.orphan import end_orphans
+from fhir_server.store.mongo.orphan import ENDED, INTERRUPTED, end_orphans, living
 from fhir_server.store.mongo.settle import LATE, milliseconds
 from fhir_server.store.seam import Busy, Change, Conflict, Page, Query, Ruling, Stored, TooLarge
 
@@ -35,6 +35,7 @@ MOST_ASKED = 1000  # resources read in one query
 BIG = 200  # writes from which a transaction waits for one of the few places
 PLACES = 2
 PATIENCE = 30.0  # seconds that a transaction is tried again
+DUPLICATE = 11000  # the code of DuplicateKey
 SUSPICION = 2.0  # seconds of clashes after which a dead process may be the cause
 
 
@@ -283,12 +284,13 @@ async def _attempt(
         async with await session.start_transaction(
             ReadConcern("snapshot"), WriteConcern("majority"), ReadPreference.PRIMARY
         ):
-            tx = MongoTx(database, session, big, careful)
-            if careful:
-                await tx.open()
-            result = await work(tx)
-            await tx.flush()
-            await _commit(session)
+            with living(session):
+                tx = MongoTx(database, session, big, careful)
+                if careful:
+                    await tx.open()
+                result = await work(tx)
+                await tx.flush()
+                await _commit(session)
         return result
 
 
@@ -298,7 +300,7 @@ async def _commit(session: AsyncClientSession) -> None:
         try:
             return await session.commit_transaction()
         except PyMongoError as error:
-            if not error.has_error_label("UnknownTransactionCommitResult"):
+            if not (error.has_error_label("UnknownTransactionCommitResult") or INTERRUPTED in _codes(error)):
                 raise
             if time.monotonic() > deadline:
                 raise Busy("MongoDB went away during a commit: whether it happened is not known.") from error
@@ -306,7 +308,8 @@ async def _commit(session: AsyncClientSession) -> None:
 
 
 def _clash(error: PyMongoError) -> bool:
-    return error.has_error_label("TransientTransactionError") or _duplicate(error)
+    """Whether to run again: others came first, or another process took this one for dead."""
+    return error.has_error_label("TransientTransactionError") or not _codes(error).isdisjoint((DUPLICATE, *ENDED))
 
 
 def _codes(error: PyMongoError) -> set[int]:
@@ -317,7 +320,7 @@ def _codes(error: PyMongoError) -> set[int]:
 
 def _duplicate(error: PyMongoError) -> bool:
     """Another writer created the same resource (or lock) first; run again, the work sees it."""
-    return 11000 in _codes(error)
+    return DUPLICATE in _codes(error)
 
 
 def _too_large(error: PyMongoError) -> bool:
