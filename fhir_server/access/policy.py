@@ -17,6 +17,7 @@ from fhir_server.access.facts import Facts, data_class
 from fhir_server.access.gate import (
     ASKED,
     CANDIDATE,
+    PAIR,
     Hold,
     begins,
     grounds,
@@ -200,9 +201,13 @@ class Ruled:
             self._pairs.setdefault(read_policy(policy)[0].ids, {})[change.id] = refs
 
     async def _hold_pairs(self) -> None:
-        """Add to what is held the new conclusions that rest on it, which nothing stored refers to yet."""
+        """Add to what is held the new conclusions that rest on it, which nothing refers to yet. Where the rest of a
+        pair is there already, all that is about the persons has to be looked at."""
         pairs, self._pairs = self._pairs, {}
         for ids, concluded in pairs.items():
+            rest = [(type, id) for id in concluded for type in PAIR if type != "GuidanceResponse"]
+            if await self._tx.read_all(rest):
+                self._stale |= {*ids}
             await self._tx.own([f"{POLICY}{id}" for id in ids])
             before = [await self._tx.get_state(f"{POLICY}{id}") for id in ids]
             for id, old in zip(ids, before, strict=True):
