@@ -190,15 +190,14 @@ class Ruled:
         """A conclusion of the matcher is written. A new one joins what is held before more is written of its pair; else
         all that is about the persons has to be looked at."""
         refs = grounds(codec.decode(change.body)) if change.body else frozenset[str]()
-        for id in patients:
-            policy = await self.policy(id)
-            if policy is None or not moves(holds_in(policy), change.id, refs):
-                continue
-            id_ = change.id.encode()
-            if change.version > 1 or any(id_ in one.body for one in self._changes if one.type != "GuidanceResponse"):
-                self._stale |= patients
-                return
-            self._pairs.setdefault(read_policy(policy)[0].ids, {})[change.id] = refs
+        policies = [await self.policy(id) for id in patients]
+        moved = [one for one in policies if one is not None and moves(holds_in(one), change.id, refs)]
+        id = change.id.encode()
+        if moved and (change.version > 1 or any(id in one.body for one in self._changes if one.type != change.type)):
+            self._stale |= patients
+        else:
+            for policy in moved:
+                self._pairs.setdefault(read_policy(policy)[0].ids, {})[change.id] = refs
 
     async def _hold_pairs(self) -> None:
         """Add to what is held the new conclusions that rest on it, which nothing refers to yet. Where the rest of a
@@ -208,6 +207,7 @@ class Ruled:
             rest = [(type, id) for id in concluded for type in PAIR if type != "GuidanceResponse"]
             if await self._tx.read_all(rest):
                 self._stale |= {*ids}
+                continue
             await self._tx.own([f"{POLICY}{id}" for id in ids])
             before = [await self._tx.get_state(f"{POLICY}{id}") for id in ids]
             for id, old in zip(ids, before, strict=True):

@@ -93,6 +93,22 @@ def test_new_candidates_join_what_is_held(ward: Ward) -> None:
     assert ward.participant("GET", f"ResearchSubject/{id}").status_code == 200
 
 
+def test_the_rest_of_a_pair_that_was_there_before_is_held_with_its_conclusion(ward: Ward) -> None:
+    pair = {"id": pair_id("young", "p"), "status": "candidate"}
+    study = {"reference": "ResearchStudy/egfr-nsclc-01"}
+    ward.put({**pair, "resourceType": "ResearchSubject", "study": study, "individual": P})
+    path = f"ResearchSubject/{pair['id']}"
+    assert ward.participant("GET", path).status_code == 200
+    variant(ward)
+    evidence = [{"reference": "Observation/p-var"}]
+    ward.put({"id": pair["id"], "resourceType": "GuidanceResponse", "moduleUri": "urn:m", "status": "success",
+              "subject": P, "reasonReference": evidence})  # fmt: skip
+    assert ward.clinician("GET", path).status_code == 200
+    assert ward.participant("GET", path).status_code == 404
+    ward.review()
+    assert ward.participant("GET", path).status_code == 200
+
+
 def test_who_looked_at_it_is_told_once_it_is_released(ward: Ward) -> None:
     ward.put(report(), observation("v1"))
     assert ward.lab("GET", "DiagnosticReport/r").status_code == 200
