@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import json
 import sqlite3
-import sys
 import tempfile
 import threading
 import time
@@ -15,12 +14,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from bench import corpus, machine
-from bench.loading import fill
 from bench.process import Running, ask, fhir_server, resident_mb
 from bench.run import Figure
 from fhir_server.access import OPERATOR, Caller
@@ -31,7 +29,6 @@ from fhir_server.export.files import folder_of
 from fhir_server.export.job import EXPORTS, Export
 from fhir_server.export.perform import Writing
 from fhir_server.export.wish import Wish
-from fhir_server.fhir.codec import decode, encode
 from fhir_server.interactions.lease import Lease
 from fhir_server.search.predicate import EVERYTHING, RULE, UNTIL, And, Is, Predicate
 from fhir_server.server import Server
@@ -108,18 +105,13 @@ def _raw(url: str) -> str:
 async def imports(url: str, kind: str, resources: int, reach: str) -> list[Figure]:
     """NDJSON into an empty store, one process preparing and one writing; starting the process counts."""
     with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as name:
-        path, count = Path(name) / "in.ndjson", 0
+        path = Path(name) / "in.ndjson"
         with path.open("wb") as file:
-            for text, _ in corpus.bundles():
-                for entry in decode(text)["entry"]:
-                    file.write(encode({**entry["resource"], "id": uuid4().hex}) + b"\n")
-                    count += 1
-                if count >= resources:
-                    break
+            file.writelines(islice(corpus.resources(), resources))
         async with open_server(replace(from_environ(), store=url)) as server:
             progress = await bring(server, [path], 1, False, lambda progress: None, lambda refusal: None)
-    told = f"{progress.stored:,} resources, {progress.refused:,} refused"
-    return [Figure(f"import of NDJSON, {kind}", f"**{progress.rate:,.0f}/s**", reach, told)]
+    detail = f"{progress.stored:,} resources, {progress.refused:,} refused"
+    return [Figure(f"import of NDJSON, {kind}", f"**{progress.rate:,.0f}/s**", reach, detail)]
 
 
 def others(url: str, kind: str) -> list[Figure]:
@@ -178,41 +170,48 @@ def _exporting(server: Running) -> Iterator[list[float]]:
         thread.join()
 
 
-async def filled(url: str, resources: int) -> None:
-    """Load the store, unless it is."""
-    async with open_server(replace(from_environ(), store=url)) as server:
-        if not await server.store.count(Query(("Patient",), EVERYTHING)):
-            await fill(server, resources)
-
-
 def main() -> None:
     """Measure and print as Markdown."""
     parser = argparse.ArgumentParser(prog="python -m bench.bulk", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scale", choices=SCALES, default="20k", help="resources in the store (default: 20k)")
+    parser.add_argument("--scale", choices=SCALES, default="20k", help="resources to import (default: 20k)")
     parser.add_argument("--mongo", action="store_true", help="MongoDB as well (tests/mongod.py)")
+    parser.add_argument("--store", help="a store to keep, empty or filled; nothing else is measured then")
     args = parser.parse_args()
+    resources = SCALES[args.scale]
     print(f"{machine.describe()}\n\n| what | result | to reach | raw limit or detail |\n|---|---|---|---|", flush=True)
+    if args.store:
+        return _measure(args.store, resources)
     with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as name:
-        _measure(f"sqlite:///{name}/bulk.db", "SQLite", SCALES[args.scale], ">= 60,000/s")
+        _measure(f"sqlite:///{name}/bulk.db", resources)
     if args.mongo:
         from tests import mongod
 
         server = mongod.start(cache_gb=2)
         try:
-            _measure(server.uri("bulk"), "MongoDB", SCALES[args.scale], ">= 30,000/s")
+            _measure(server.uri("bulk"), resources)
         finally:
             server.stop()
 
 
-def _measure(url: str, kind: str, resources: int, reach: str) -> None:
-    empty = url.replace("/bulk", "/bulk-import")
-    for figure in asyncio.run(imports(empty, kind, resources, ">= 4,000/s" if kind == "SQLite" else ">= 2,500/s")):
+def _measure(url: str, resources: int) -> None:
+    kind = "SQLite" if url.startswith("sqlite") else "MongoDB"
+    bars = {"SQLite": (">= 4,000/s", ">= 60,000/s"), "MongoDB": (">= 2,500/s", ">= 30,000/s")}[kind]
+    if asyncio.run(empty(url)):
+        told(asyncio.run(imports(url, kind, resources, bars[0])))
+    told(asyncio.run(exports(url, kind, bars[1])))
+    told(others(url, kind))
+
+
+async def empty(url: str) -> bool:
+    """Whether a store holds no patient."""
+    async with open_server(replace(from_environ(), store=url)) as server:
+        return not await server.store.count(Query(("Patient",), EVERYTHING))
+
+
+def told(figures: list[Figure]) -> None:
+    """Print rows of the table."""
+    for figure in figures:
         print("| " + " | ".join(figure) + " |", flush=True)
-    asyncio.run(filled(url, resources))
-    for figures in (asyncio.run(exports(url, kind, reach)), others(url, kind)):
-        for figure in figures:
-            print("| " + " | ".join(figure) + " |", flush=True)
-            print(f"measured: {figure.what}", file=sys.stderr)
 
 
 if __name__ == "__main__":

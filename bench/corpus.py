@@ -5,13 +5,15 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from examples.cohort import generate
-from fhir_server.fhir.codec import Resource, encode
+from fhir_server.fhir.codec import Resource, decode, encode
 
 SHARED = Path(os.environ.get("FHIR_SERVER_SHARED_DATA", Path(__file__).parents[2] / "shared")) / "data"
 UUID = re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b")
+URN = re.compile(rb"urn:uuid:[0-9a-f-]{36}")
 VARIANT = "69548-6"  # LOINC: genetic variant assessment
 
 
@@ -31,6 +33,24 @@ def bundles() -> Iterator[tuple[bytes, int]]:
         prefix = b"%08x" % copy
         for text, count in originals:
             yield UUID.sub(rb"%b\1" % prefix, text), count
+
+
+def resources() -> Iterator[bytes]:
+    """The resources of `bundles` as lines of NDJSON, their ids those of the bundle and their references to them."""
+    for text, _ in bundles():
+        entries = decode(text)["entry"]
+        names = {entry["fullUrl"]: f"{entry['resource']['resourceType']}/{_id(entry)}" for entry in entries}
+        for entry in entries:
+            line = encode({**entry["resource"], "id": _id(entry)})
+            yield URN.sub(partial(_named, names), line) + b"\n"
+
+
+def _named(names: dict[str, str], found: re.Match[bytes]) -> bytes:
+    return names.get(found[0].decode(), found[0].decode()).encode()
+
+
+def _id(entry: Resource) -> str:
+    return str(entry["fullUrl"]).removeprefix("urn:uuid:")
 
 
 def genomic_observation() -> Resource:

@@ -1,7 +1,7 @@
 """What codes and profiles cost: import of a large code system, subsumption over HTTP, `:below`, validation.
 
     python -m bench.terminology            # SQLite; with --mongo MongoDB too
-    python -m bench.terminology --concepts 200000 --resources 1000000
+    python -m bench.terminology --store URL    # added to a filled store
 
 The code system is made up: a tree of eight branches at each concept, a fifth of the concepts with a second parent.
 """
@@ -25,8 +25,10 @@ from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.batch import batch_or_transaction
 from fhir_server.interactions.profiles import claims, verdict
 from fhir_server.interactions.search import search
+from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import Settings
+from fhir_server.store.seam import Query
 from fhir_server.store.terms import Below
 from fhir_server.terminology.add import Added, add
 from fhir_server.terminology.formats import FORMATS
@@ -51,15 +53,17 @@ def written(folder: Path, concepts: int) -> Path:
     return path
 
 
-async def prepared(store: str, path: Path, resources: int, concepts: int) -> tuple[Added, float, str, int]:
-    """Import and load; what came of it, the seconds of the import, a code with about WANTED below it, and how many."""
+async def prepared(store: str, path: Path, resources: int, concepts: int) -> tuple[Added, float, str, int, int]:
+    """Import and load; what came of it, the seconds of the import, a code with about WANTED below it, how many, and how
+    many resources there are."""
     async with open_server(Settings(store=store, auth="open")) as server:
         began = time.perf_counter()
         added = await add(server.store.terms, FORMATS["parents"](path, "1", URL))
         seconds = time.perf_counter() - began
         code, below = await _wide(server, concepts)
         await _load(server, resources, concepts)
-        return added, seconds, code, below
+        stored = await server.store.count(Query((), EVERYTHING))
+        return added, seconds, code, below, stored
 
 
 async def _wide(server: Server, concepts: int) -> tuple[str, int]:
@@ -143,11 +147,11 @@ def asked(code: str, concepts: int) -> dict[str, list[str]]:
 
 def rows(name: str, store: str, path: Path, resources: int, concepts: int) -> Iterator[str]:
     """The rows of one store."""
-    added, seconds, code, descendants = asyncio.run(prepared(store, path, resources, concepts))
+    added, seconds, code, descendants, stored = asyncio.run(prepared(store, path, resources, concepts))
     reach = "<= 30 s of 200,000"
     yield _row(f"import of {added.concepts:,} concepts, {added.pairs:,} pairs, {name}", f"**{seconds:.1f} s**", reach)
     milliseconds = asyncio.run(below(store, code))
-    what = f"first page of `:below` with {descendants:,} descendants, {resources:,} resources, {name}"
+    what = f"first page of `:below` with {descendants:,} descendants, {stored:,} resources, {name}"
     yield _row(what, f"**{milliseconds:.0f} ms**", "<= 50 ms SQLite, <= 150 ms MongoDB, of 1 M")
     with fhir_server(store, access_log="false") as running:
         for operation, queries in asked(code, concepts).items():
@@ -177,10 +181,16 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=200_000)
     parser.add_argument("--resources", type=int, default=20_000)
     parser.add_argument("--mongo", action="store_true", help="MongoDB too")
+    parser.add_argument("--store", help="a filled store, to which the concepts and resources are added; no other then")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as folder:
         path = written(Path(folder), args.concepts)
         print(f"{machine.describe()}\n\n| what | result | to reach | detail |\n|---|---|---|---|", flush=True)
+        if args.store:
+            name = "SQLite" if args.store.startswith("sqlite") else "MongoDB"
+            for row in rows(name, args.store, path, args.resources, args.concepts):
+                print(row, flush=True)
+            return
         for row in rows("SQLite", f"sqlite:///{folder}/terms.db", path, args.resources, args.concepts):
             print(row, flush=True)
         if args.mongo:

@@ -13,15 +13,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bench import machine
 from fhir_server.access import OPERATOR
 from fhir_server.app import open_server
+from fhir_server.export.bring import bring
 from fhir_server.fhir import codec
 from fhir_server.fhir.data import data_path
 from fhir_server.interactions.ask import Ask
-from fhir_server.interactions.batch import batch_or_transaction
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.search import search
 from fhir_server.interactions.update import update
@@ -29,7 +30,6 @@ from fhir_server.operations.reindex import reindexed
 from fhir_server.server import Server
 from fhir_server.settings import Settings
 
-CHUNK = 500  # resources in one transaction
 TIMES = 400  # searches
 GENES, CHANGES = 500, 200
 PARAMETERS = ("observation-gene", "observation-protein-change", "observation-gene-protein-change")
@@ -67,13 +67,11 @@ async def prepared(server: Server, scale: int) -> Server:
     await reindexed(server, OPERATOR, ("Observation",))
     server = await rewired(server)
     draw = random.Random(8)
-    for first in range(0, scale, CHUNK):
-        entries = [
-            {"resource": body, "request": {"method": "PUT", "url": f"Observation/{body['id']}"}}
-            for body in (variant(draw, number) for number in range(first, min(first + CHUNK, scale)))
-        ]
-        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        await batch_or_transaction(server, OPERATOR, Ask(resource=bundle))
+    with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as folder:
+        path = Path(folder) / "variants.ndjson"
+        with path.open("wb") as file:
+            file.writelines(codec.encode(variant(draw, number)) + b"\n" for number in range(scale))
+        await bring(server, [path], 1, False, lambda progress: None, lambda refusal: None)
     return server
 
 
