@@ -65,8 +65,8 @@ def uvicorn(app: str, **environ: str) -> contextlib.AbstractContextManager[Runni
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB."""
-    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    """Resident memory of a process in MB, without the pages of files that are mapped, which the system takes back."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1000 if found else 0.0
 
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -34,6 +35,7 @@ from fhir_server.server import Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
+FEW, NOTICED = 100, 0.0001  # resources of a page, and seconds that others took between two of them, when some wait
 PAUSE, DECODED = 200, 50  # lines of a block, and resources that are decoded, between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
@@ -47,6 +49,7 @@ class Writing:
         self.folder = folder_of(server, id)
         self.out: Output | None = None
         self.kind = self.type = ""
+        self.crowded = False  # others wait for their turn: they are not kept from it for long
 
     async def perform(self) -> None:
         """All that is left. Raises FhirError for what cannot be exported, Superseded if it is not ours any more."""
@@ -136,7 +139,9 @@ class Writing:
                 self.job.here += count
                 if self._full():
                     await self._close(batch.place)
+                began = monotonic()
                 await asyncio.sleep(0)
+                self.crowded = monotonic() - began > NOTICED
 
     async def _blocks(self, scope: Scope) -> None:
         """The files of one type each, made into files of persons."""
@@ -225,10 +230,11 @@ class Writing:
         return sum(file.count for file in self.job.files if (file.kind, file.type) == ("output", type))
 
     def _room(self, pending: int) -> int:
-        """How many resources the file in hand, or the next, has room for beside those that are about to be written."""
+        """How many resources the file in hand, or the next, has room for beside those that are about to be written; few
+        while others wait, who do so until a page is written."""
         most = self.server.settings.export_file
         left = most - (self.out.count if self.out else 0) - pending
-        return left if left > 0 else most
+        return min(left if left > 0 else most, FEW if self.crowded else most)
 
     def _full(self) -> bool:
         return self.out is not None and (
