@@ -111,6 +111,7 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
     person = known.person
     wanted: list[Wanted] = []
     memos: dict[int, Memo] = {}  # by identity of the facts
+    others = known.others()
     untouched = 0
     for id in dict.fromkeys([*known.fitting, *known.studies()]):
         study = scope.studies.get(id)
@@ -122,7 +123,7 @@ def _case(server: Server, scope: Scope, known: _Known, now: int) -> Case:
         pair = _evaluated(server, study, person, before, now, memos)
         if pair is None:
             continue
-        if taken_by_person(before, known.others(), study.id):
+        if taken_by_person(before, others, study.id):
             untouched += pair.positive
         else:
             wanted.append(pair)

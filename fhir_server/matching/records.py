@@ -1,5 +1,6 @@
 """Reads patients' records from the store, a batch of patients at a time."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from fhir_server.store.seam import Query, Stored
 from fhir_server.terminology.codes import Concept
 
 BATCH = 25  # patients whose records are read at once; SQLite tests every row against each of them
+IDS = 200  # resources that are looked up at once
 PEOPLE = 100  # patients who are judged together, and whose records are in memory at a time
 Versioned = tuple[Resource, int]
 # The reference that names the patient: the name of the search parameter and of the element.
@@ -111,15 +113,15 @@ async def by_ids(server: Server, type: str, ids: Iterable[str], where: Predicate
     """The current resources of a type with these ids, of those that match."""
     wanted = tuple(dict.fromkeys(ids))
     found: dict[str, Versioned] = {}
-    for start in range(0, len(wanted), BATCH):
-        async for row in server.store.scan(Query((type,), And((by_id(wanted[start : start + BATCH]), where)))):
+    for start in range(0, len(wanted), IDS):
+        async for row in server.store.scan(Query((type,), And((by_id(wanted[start : start + IDS]), where)))):
             found[row.id] = codec.decode(row.body), row.version
     return found
 
 
 def by_id(ids: Iterable[str]) -> Predicate:
     """Resources with one of these ids."""
-    return Or(tuple(Is(ID, (("id", "=", id),)) for id in ids))
+    return Is(ID, (("id", "in", tuple((id,) for id in ids)),))
 
 
 class Held(NamedTuple):
@@ -143,7 +145,7 @@ class Held(NamedTuple):
 async def held(server: Server, subjects: Iterable[Versioned]) -> dict[str, Held]:
     """The ResearchSubjects with the GuidanceResponse, Provenance and Task of the same id, by id."""
     rows = {subject["id"]: (subject, version) for subject, version in subjects}
-    guidance = await by_ids(server, "GuidanceResponse", rows)
-    provenance = await by_ids(server, "Provenance", rows)
-    tasks = await by_ids(server, "Task", rows)
+    guidance, provenance, tasks = await asyncio.gather(
+        *(by_ids(server, type, rows) for type in ("GuidanceResponse", "Provenance", "Task"))
+    )
     return {id: Held(row, guidance.get(id), provenance.get(id), tasks.get(id)) for id, row in rows.items()}
