@@ -16,10 +16,12 @@ from random import Random
 from typing import Any
 
 from bench import machine
+from bench.consent import consent
 from examples.cohort import generate
 from fhir_server.access import OPERATOR
 from fhir_server.app import open_server
-from fhir_server.fhir.codec import Resource, decode
+from fhir_server.export.bring import bring
+from fhir_server.fhir.codec import Resource, decode, encode
 from fhir_server.interactions.ask import Ask
 from fhir_server.interactions.update import update
 from fhir_server.matching.criteria import Study, asked, compile_study
@@ -42,6 +44,7 @@ ONCOTREE = "http://oncotree.mskcc.org"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 GROUPS = "https://participation.example/fhir/CodeSystem/variant-group"
 KINDS = "https://participation.example/fhir/CodeSystem/criterion-kind"
+CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 METHOD = "https://participation.example/fhir/StructureDefinition/group-combination-method"
 DIAGNOSES = ("NSCLC", "LUAD", "LUNG", "BREAST", "IDC", "GB", "PRAD", "AML", "MEL", "PAAD", "OVT", "BRAIN")
 VARIANTS = ("egfr-exon-19-deletion", "braf-v600", "kras-g12", "idh1-r132", "alk-fusion", "erbb2-amplification")
@@ -123,8 +126,9 @@ def sets(patients: int, trials: int) -> Iterator[str]:
     yield f"| as many other trials, facts already projected | {again:.2f} s, {pairs / again:,.0f} pairs/s |"
 
 
-async def stored(store: str, trials: int, patients: int) -> list[str]:
-    """On a store: one patient against all trials, the first sweep, and facts that follow one another."""
+async def stored(store: str, trials: int, patients: int, others: int) -> list[str]:
+    """On a store: one patient against all trials, the first sweep, facts that follow one another, and a changed trial,
+    among `others` as well."""
     random, name = Random(5), store.partition(":")[0]
     async with open_server(Settings(store=store, auth="open")) as server:
         for number in range(trials):
@@ -152,9 +156,13 @@ async def stored(store: str, trials: int, patients: int) -> list[str]:
             f"| {name}: {candidates:,} candidates with their reasons written | {candidates / writing:,.0f}/s |"
         )
         lines.append(f"| {name}: both together | {candidates / (judging + writing):,.0f}/s |")
+        if others:
+            lines.append(await crowded(server, name, others))
+        began = time.perf_counter()
         while await step(server):
             pass
-        took = []
+        all, took = patients + others, []
+        lines.append(f"| {name}: {all:,} people swept | {all / (time.perf_counter() - began):,.0f}/s |")
         for number in range(FACTS):
             await put(server, ecog(f"p{2 * (number % (patients // 2)) + 1:04d}", 3 * (number // 2 % 2)))
             took.append(await timed(lambda: step(server)))
@@ -162,7 +170,42 @@ async def stored(store: str, trials: int, patients: int) -> list[str]:
                 pass
         p95 = sorted(took)[int(len(took) * 0.95)]
         middle = f"p50 {statistics.median(took) * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms"
-        return [*lines, f"| {name}: a new fact, until its candidates are written | {middle} |"]
+        lines.append(f"| {name}: a new fact among {all:,} people, until its candidates are written | {middle} |")
+        study, _ = trial(random, 0)
+        await put(server, {**study, "title": "Another title"})
+        began = time.perf_counter()
+        while await step(server):
+            pass
+        swept = time.perf_counter() - began
+        return [*lines, f"| {name}: a changed trial, until all {all:,} people are compared with it | {swept:.1f} s |"]
+
+
+async def crowded(server: Server, name: str, others: int) -> str:
+    """Import people who permit to be matched and fit no trial."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "others.ndjson"
+        with path.open("wb") as file:
+            file.writelines(encode(one) + b"\n" for number in range(others) for one in other(number))
+        progress = await bring(server, [path], 1, False, lambda progress: None, lambda refusal: None)
+    return f"| {name}: {progress.stored:,} resources of others imported | {progress.rate:,.0f}/s |"
+
+
+def other(number: int) -> list[Resource]:
+    """Someone with a diagnosis that no trial asks for."""
+    id = f"other{number}"
+    about = {"reference": f"Patient/{id}"}
+    return [
+        {"resourceType": "Patient", "id": id, "birthDate": f"{1930 + number % 90}-01-01"},
+        {**consent(id, 0), "id": id},
+        {
+            "resourceType": "Condition",
+            "id": id,
+            "subject": about,
+            "clinicalStatus": {"coding": [{"system": CLINICAL, "code": "active"}]},
+            "code": {"coding": [{"system": ONCOTREE, "code": "COAD"}]},
+        },
+        {**ecog(id, number % 3), "subject": about},
+    ]
 
 
 async def judged(server: Server) -> list[Case]:
@@ -206,6 +249,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=2000, help="whose facts are held in memory")
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--stored", type=int, default=50, help="patients in the store")
+    parser.add_argument("--others", type=int, default=0, help="people in the store besides, whom no trial fits")
     parser.add_argument("--mongo", action="store_true", help="on MongoDB too")
     given = parser.parse_args()
     print(machine.describe() + "\n\n| what | measured |\n|---|---|")
@@ -213,13 +257,13 @@ def main() -> None:
         print(line, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         store = f"sqlite:///{Path(folder) / 'fhir.db'}"
-        print("\n".join(asyncio.run(stored(store, given.trials, given.stored))), flush=True)
+        print("\n".join(asyncio.run(stored(store, given.trials, given.stored, given.others))), flush=True)
     if given.mongo:
         from tests import mongod
 
         server = mongod.start()
         try:
-            print("\n".join(asyncio.run(stored(server.uri("bench"), given.trials, given.stored))))
+            print("\n".join(asyncio.run(stored(server.uri("bench"), given.trials, given.stored, given.others))))
         finally:
             server.stop()
 

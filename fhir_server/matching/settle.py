@@ -1,6 +1,7 @@
 """Write the candidates of judged people, many in one transaction, each under the consent they were judged by."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from fhir_server.access import OPERATOR, transact
@@ -27,7 +28,8 @@ class Settled(NamedTuple):
     removed: int
 
 
-class _Ours(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Ours:
     """How drafts are made of what the matcher puts together: it is valid as it is made, and to check each again would
     take a quarter of the time that writing takes (tests/matching/follow_test.py judges all of it)."""
 

@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.search.predicate import And, Has, Is, Or, Param, Predicate
 from fhir_server.store.mongo.connect import Database
-from fhir_server.store.mongo.document import EVERY, PINS, Document, pair, pin
+from fhir_server.store.mongo.document import DATE, EVERY, PINS, Document, pair, pin
 from fhir_server.store.mongo.expand import exact_keys
 from fhir_server.store.mongo.join import references_to, targets
 from fhir_server.store.mongo.pack import PAIRED, SHAPES, TAB, Exact, condition
@@ -23,6 +23,16 @@ RARE = 10  # where at most one of so many candidates is referred to, ten times M
 MOST_CODES = 8
 
 Session = AsyncClientSession | None
+
+
+def newest_first(has: Has) -> bool:
+    """Whether the newest of what refers to a candidate tells if any meets the condition, a bound on the date from
+    below: one look at the compartment index is enough for most candidates, however many refer to them."""
+    options: Any = has.where.parts if isinstance(has.where, Or) else (has.where,)
+    return has.param.code in PINS and all(
+        isinstance(one, Is) and one.param == DATE and all(operator in (">", ">=") for _, operator, _ in one.tests)
+        for one in options
+    )
 
 
 async def referred_to(

@@ -85,5 +85,12 @@ def has_join(
     return stages, {"$or": [found, {f"{name}more.0": {"$exists": True}}]}
 
 
+def newest_join(param: Param, pipeline: list[Document], name: str) -> tuple[list[Document], Document]:
+    """The same for a type without overflow and a reference that leads compartment keys, the newest first."""
+    pinned = {"$concat": [f"{param.code}@", "$i", TAB, "$r"]}
+    look = _look("resource", name, "c", [*pipeline, {"$sort": {"when": -1, "n": 1}}, *ONE], f"{name}found")
+    return [{"$set": {name: pinned}}, look], {f"{name}found.0": {"$exists": True}}
+
+
 def _look(source: str, local: str, foreign: str, pipeline: list[Document], name: str) -> Document:
     return {"$lookup": {"from": source, "localField": local, "foreignField": foreign, "pipeline": pipeline, "as": name}}

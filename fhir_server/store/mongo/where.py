@@ -14,8 +14,8 @@ from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of
 from fhir_server.store.mongo.expand import exact_keys
-from fhir_server.store.mongo.has import referred_to
-from fhir_server.store.mongo.join import chain_join, has_join, references_to
+from fhir_server.store.mongo.has import newest_first, referred_to
+from fhir_server.store.mongo.join import chain_join, has_join, newest_join, references_to
 from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, literal, range_tests
 
 FEW = 1000  # resources that a chain may find and still become a $in (2 keys each, some 100 KB)
@@ -159,12 +159,15 @@ class Compiler:
 
     async def _has(self, type_: str, param: Param, where: Predicate) -> Document:
         plan = await self._inner(type_, where)
+        has, pipeline, name = Has(type_, param, where), plan.pipeline((type_,)), self._name()
         if type_ not in self.overflowing:
-            has, pipeline = Has(type_, param, where), plan.pipeline((type_,))
+            if newest_first(has):
+                joins, condition = newest_join(param, plan.inside((type_,)), name)
+                self.joins += joins
+                return condition
             found = await referred_to(self.database, self.session, self.types, self.near, has, pipeline, FEW)
             if found is not None:
                 return {"_id": {"$in": found}}
-        name = self._name()
         joins, condition = has_join(param, plan.inside((type_,)), type_, name, type_ in self.overflowing)
         self.joins += joins
         return condition
