@@ -27,8 +27,10 @@ from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.search import search
 from fhir_server.interactions.update import update
 from fhir_server.operations.reindex import reindexed
+from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import Settings
+from fhir_server.store.seam import Query
 
 TIMES = 400  # searches
 GENES, CHANGES = 500, 200
@@ -60,7 +62,9 @@ def drawn(draw: random.Random) -> tuple[str, str]:
 
 
 async def prepared(server: Server, scale: int) -> Server:
-    """The server with its parameters announced and that many variants."""
+    """The server with its parameters announced and that many variants, unless it has some."""
+    if await server.store.count(Query(("Observation",), EVERYTHING)):
+        return await rewired(server)
     for name in PARAMETERS:
         path = data_path("profiles", "participation", f"SearchParameter-{name}.json")
         await update(server, OPERATOR, Ask(type="SearchParameter", id=name, resource=codec.decode(path.read_bytes())))
@@ -103,7 +107,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.variants", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scale", type=int, default=100_000)
     parser.add_argument("--mongo", action="store_true", help="MongoDB too")
+    parser.add_argument("--store", help="a store to keep, empty or filled by this; nothing else is measured then")
     args = parser.parse_args()
+    if args.store:
+        for row in rows("SQLite" if args.store.startswith("sqlite") else "MongoDB", args.store, args.scale):
+            print(row, flush=True)
+        return
     with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as folder:
         print(f"{machine.describe()}\n\n| what | result | to reach | detail |\n|---|---|---|---|", flush=True)
         for row in rows("SQLite", f"sqlite:///{folder}/variants.db", args.scale):

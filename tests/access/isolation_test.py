@@ -42,7 +42,7 @@ from tests.deep import deep
 from tests.search_oracle.queries import Generator
 from tests.search_oracle.world import resources
 
-CALLERS, REQUESTS, PIECES = deep(50, 500), 100, 4
+CALLERS, REQUESTS, PIECES = deep(15, 500), 100, 4
 EXPORTERS = deep(1, 100)  # of the callers of the first piece that are backend services
 TYPES = ("Patient", "Observation", "Condition", "Encounter", "CareTeam", "ResearchSubject", "List", "Provenance",
          "Organization", "Practitioner", "Location", "ValueSet", "RiskAssessment", "QuestionnaireResponse")  # fmt: skip

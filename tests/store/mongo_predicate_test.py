@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fhir_server.search.predicate import EVERYTHING, And, Chain, Has, Is, Not, Or, Param
-from fhir_server.store.mongo import MongoStore, has, large, open_mongo, where
+from fhir_server.store.mongo import MongoStore, find, has, large, open_mongo, where
 from fhir_server.store.mongo import document as documents
 from fhir_server.store.seam import Change, Query, Tx
 from tests import mongod
@@ -52,6 +52,16 @@ async def test_agrees_from_whichever_side_has_is_resolved(
     monkeypatch.setattr(has, "NEAR", near)
     monkeypatch.setattr(has, "MOST", most)
     monkeypatch.setattr(has, "RARE", 2)
+    monkeypatch.setattr(predicate_test, "EXAMPLES", 150)
+    await agree(mongo_store)
+
+
+@pytest.mark.parametrize("most", [4, 1000])
+async def test_agrees_when_keys_lead_if_few_have_one(
+    mongo_store: MongoStore, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(find, "MANY_KEYS", 1)
+    monkeypatch.setattr(find, "MOST_KEYED", most)
     monkeypatch.setattr(predicate_test, "EXAMPLES", 150)
     await agree(mongo_store)
 

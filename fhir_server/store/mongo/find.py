@@ -25,6 +25,7 @@ from fhir_server.store.mongo.where import Compiler, Plan, conjuncts, everything,
 from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 
 BATCH = 200  # resources that a scan holds at a time
+MANY_KEYS, MOST_KEYED = 1000, 50_000  # asked for, and resources that have one of them
 LINE = {"_id": 0, "r": 1, "i": 1, "v": 1, "u": 1, "m": 1, "b": 1, "large": 1, "n": 1}
 Order = list[tuple[str, int]]
 Session = AsyncClientSession | None
@@ -73,7 +74,8 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
     if pinned is None:
         named = next(filter(_names_one, parts), None) if len(types) > 1 and not compiler.overflowing else None
         if named is None:
-            return Search(types, await compiler.plan(query.where), order, computed)
+            plan = await compiler.plan(query.where)
+            return Search(types, plan, order, computed, await _hint_of(database, session, types, plan))
         keys = list(dict.fromkeys(_keys(named)))
         plan = await compiler.plan_of([part for part in parts if part is not named], {"k": {"$in": keys}})
         plan.early.append(unindexed(await compiler.compile(named)))
@@ -81,6 +83,18 @@ async def prepare(database: Database, session: Session, query: Query) -> Search 
     plan = await compiler.plan_of(pinned.left, pinned.narrow)
     plan.early += [unindexed(await compiler.compile(part)) for part in pinned.tested]
     return Search(types, plan, order, computed, pinned.hint)
+
+
+async def _hint_of(database: Database, session: Session, types: tuple[str, ...], plan: Plan) -> str | None:
+    """The index of keys, where one of very many is asked for that not very many resources have: to choose, the planner
+    would try others beside it for as many steps as a third of all resources, half a second of a million."""
+    for asked in plan.early:
+        keys = asked.get("k")
+        if isinstance(keys, dict) and len(keys.get("$in", ())) > MANY_KEYS:
+            filter_ = everything(of_types(types), asked)
+            found = await database.resource.count_documents(filter_, limit=MOST_KEYED, hint="key", session=session)
+            return "key" if found < MOST_KEYED else None
+    return None
 
 
 def _names_one(part: Predicate) -> bool:
