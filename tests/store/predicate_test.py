@@ -338,6 +338,31 @@ async def test_sqlite_agrees_when_everything_counts_as_large(tmp_path: Path, mon
     await store.close()
 
 
+async def test_sqlite_agrees_when_the_beginning_is_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "FEW", 1)
+    monkeypatch.setattr(find, "TRIED", 10)
+    store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
+    await agree(store)
+    await store.close()
+
+
+async def test_pages_of_a_has_that_many_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "BEGUN", 8)
+    store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
+    world, where = await fill(store), Has("Observation", SUBJECT, Not(Is(DERIVED)))
+    step, found = Query(("Patient",), where, count=1), list[str]()
+    explained = await store.explain(step)
+    while True:
+        page = await store.search(step)
+        found += [row.id for row in page.rows]
+        if page.next is None:
+            break
+        step = step._replace(after=page.next)
+    await store.close()
+    assert found == order(world, "Patient", where, None)
+    assert (len(found) > 4, explained["plan"]) == (True, "walk")
+
+
 async def test_sqlite_agrees_when_everything_counts_as_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "DEEPEST", 1)
     store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")

@@ -17,17 +17,22 @@ from fhir_server.store.sqlite.where import HOME, TRUE, Compiler, Sql, join, mark
 
 # Matches up to which gathering beats walking: sorting 1,000 rows takes about 2 ms, 50,000 50 ms.
 FEW, SOME = 1_000, 50_000
+TRIED = 2_000  # resources of a long range that are tested before it is known which condition is met by the fewest
+BEGUN = 200  # resources of a type that are tested for who refers to them, before these are looked for
+LAST = 1 << 62  # beyond every row number
 RARE = 20  # a walk that tests so many resources for each that it finds costs more than to find all
 # What `plain` says of a reference, in an order by type and id; a URL elsewhere has no type and comes first.
 REFERENCE = "CASE WHEN instr(value,':')>0 OR value='' THEN char(9)||value ELSE replace(value,'/',char(9)) END"
 
 
 class Plan(NamedTuple):
-    """A SELECT of (rid, seq, type, id, sort keys...) in page order; `missing` finds what follows: rows without key."""
+    """A SELECT of (rid, seq, type, id, sort keys...) in page order; `missing` finds what follows: rows without key.
+    `rows` is what it finds, if it was tried."""
 
     kind: str
     select: Sql
     missing: Query | None = None
+    rows: list[tuple[Any, ...]] | None = None
 
 
 def search(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Page:
@@ -42,7 +47,7 @@ def search(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Page
     while step is not None and len(rows) < wanted:
         step = step._replace(count=wanted - len(rows) - 1)
         plan = make_plan(connection, hasher, step)
-        found = connection.execute(plan.select.text, plan.select.args).fetchall()
+        found = plan.rows or connection.execute(plan.select.text, plan.select.args).fetchall()
         # The rows of a missing-key phase carry None for the key, so that a position says which phase it belongs to.
         rows += [(*row[:4], *(None for _ in query.sort), *row[4:]) if step.sort != query.sort else row for row in found]
         step = plan.missing
@@ -95,6 +100,8 @@ def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> P
     home = patient_of(hasher, query) if walkable(query) else None
     if home is not None and query.sort[0].param.kind == "date":
         return walk_timeline(compiler, query, home)
+    if not query.sort and (plan := head(connection, compiler, query)) is not None:
+        return plan
     source, estimate, rest = best_source(connection, compiler, query.where, query.types, whole=bool(query.sort))
     if walkable(query) and estimate >= FEW:
         return walk_sorted(compiler, query)
@@ -114,16 +121,35 @@ def rows_without_key(query: Query) -> Query:
     return query._replace(where=And((query.where, Not(Is(query.sort[0].param)))), sort=(), after=None)
 
 
+def head(connection: sqlite3.Connection, compiler: Compiler, query: Query) -> Plan | None:
+    """The first of a long range in order of creation, or of all resources of a type, if they fill the page: to count
+    which condition is met by the fewest would take twenty times as long, and so would a _has that many meet."""
+    plan = stream(compiler, query, TRIED)
+    if plan is None:
+        plan = beginning(connection, compiler, query)
+    elif best_source(connection, compiler, query.where, query.types, whole=False, few=True)[1] < FEW:
+        return None
+    if plan is None:
+        return None
+    rows = connection.execute(plan.select.text, plan.select.args).fetchall()
+    return plan._replace(rows=rows) if len(rows) > query.count else None
+
+
 def best_source(
-    connection: sqlite3.Connection, compiler: Compiler, where: Predicate, types: tuple[str, ...], whole: bool = True
+    connection: sqlite3.Connection,
+    compiler: Compiler,
+    where: Predicate,
+    types: tuple[str, ...],
+    whole: bool = True,
+    few: bool = False,
 ) -> tuple[Sql | None, int, Predicate]:
-    """The most selective positive condition, how many rows it has (counted no further than SOME), and what is left to
-    test on them. Unless the `whole` result is wanted at once, a _has that holds for many is no source: some of those
-    are met sooner by a walk."""
-    parts = conjuncts(where)
+    """The most selective positive condition, how many rows it has (counted no further than SOME, or FEW if that is
+    enough to know), and what is left to test on them. Unless the `whole` result is wanted at once, a _has that holds
+    for many is no source: some of those are met sooner by a walk."""
+    parts, most = conjuncts(where), FEW if few else SOME
     positive = [(part, source) for part in parts if (source := compiler.source(part, types)) is not None]
     if not positive:
-        return None, SOME, where
+        return None, most, where
     # To count what a chain or _has finds takes as long as to find it: where a condition on the resource itself is
     # selective enough, they stay tests.
     near = [one for one in positive if not across(one[0])]
@@ -131,7 +157,7 @@ def best_source(
     for limit, candidates in (*first, (FEW, positive), (SOME, positive)):
         estimates = [_count_up_to(connection, source, limit) for _, source in candidates]
         least = min(estimates)
-        if least < limit or limit == SOME:
+        if least < limit or (limit == most and candidates is positive):
             part, source = candidates[estimates.index(least)]
             return source, least, And(tuple(one for one in parts if one is not part)) if tells_all(part) else where
         if not whole and candidates is positive and limit == FEW:
@@ -204,21 +230,47 @@ def gather(compiler: Compiler, query: Query, source: Sql | None) -> Plan:
     return Plan("gather", Sql(sql, (*inner_args, *after.args)))
 
 
-def stream(compiler: Compiler, query: Query) -> Plan | None:
-    """Follow one `key` or `link` range, if some conjunct is just that: its rows are in order of creation."""
+def stream(compiler: Compiler, query: Query, first: int | None = None) -> Plan | None:
+    """Follow one `key` or `link` range, or the `first` rows of it, if some conjunct is just that: its rows are in order
+    of creation."""
     for part in conjuncts(query.where):
         if len(query.types) == 1 and isinstance(part, Is) and part.param.kind in ("token", "reference") and part.tests:
             found = condition(compiler.hasher, query.types[0], part.param, part.tests)
             if found is not None:
                 where = matching(compiler, query.where, query.types, None)
                 after = after_position((), [], query.after, "x.rid")
+                range_ = f"x.k=?{found.sql.format(x='x')} AND {after.text}"
+                args: tuple[Any, ...] = (found.k, *found.args, *after.args)
+                end = ""
+                if first is not None:
+                    beyond = f"SELECT x.rid FROM {found.family} x WHERE {range_} ORDER BY x.rid LIMIT 1 OFFSET ?"
+                    end, args = f" AND x.rid<ifnull(({beyond}),{LAST})", (*args, *args, first)
                 sql = (
                     f"SELECT DISTINCT x.rid, r.seq, r.type, r.id FROM {found.family} x "
-                    f"CROSS JOIN resource r ON r.rid=x.rid WHERE x.k=?{found.sql.format(x='x')} "
-                    f"AND {after.text} AND {where.text} ORDER BY x.rid LIMIT {query.count + 1}"
+                    f"CROSS JOIN resource r ON r.rid=x.rid WHERE {range_}{end} "
+                    f"AND {where.text} ORDER BY x.rid LIMIT {query.count + 1}"
                 )
-                return Plan("stream", Sql(sql, (found.k, *found.args, *after.args, *where.args)))
+                return Plan("stream", Sql(sql, (*args, *where.args)))
     return None
+
+
+def beginning(connection: sqlite3.Connection, compiler: Compiler, query: Query) -> Plan | None:
+    """The first resources of a type, if they are asked for by who refers to them alone, and that is not rare."""
+    parts = conjuncts(query.where)
+    found = [(part, source) for part in parts if (source := compiler.source(part, query.types)) is not None]
+    if len(query.types) != 1 or not found or not all(isinstance(part, Has) for part, _ in found):
+        return None
+    if min(_count_up_to(connection, source, BEGUN // 2) for _, source in found) < BEGUN // 2:
+        return None
+    where = matching(compiler, query.where, query.types, None)
+    after = after_position((), [], query.after, "r.rid")
+    range_, args = f"r.type=? AND r.deleted=0 AND {after.text}", (query.types[0], *after.args)
+    beyond = f"SELECT r.rid FROM resource r WHERE {range_} ORDER BY r.rid LIMIT 1 OFFSET ?"
+    sql = (
+        f"SELECT r.rid, r.seq, r.type, r.id FROM resource r WHERE {range_} AND r.rid<ifnull(({beyond}),{LAST}) "
+        f"AND {where.text} ORDER BY r.rid LIMIT {query.count + 1}"
+    )
+    return Plan("walk", Sql(sql, (*args, *args, BEGUN, *where.args)))
 
 
 def walk_timeline(compiler: Compiler, query: Query, home: int) -> Plan:
