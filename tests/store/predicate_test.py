@@ -347,9 +347,9 @@ async def test_sqlite_agrees_when_the_beginning_is_tried_first(tmp_path: Path, m
 
 
 async def test_pages_of_a_has_that_many_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "BEGUN", 8)
+    monkeypatch.setattr(find, "BEGUN", 6)
     store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
-    world, where = await fill(store), Has("Observation", SUBJECT, Not(Is(DERIVED)))
+    world, where = await fill(store), Has("Observation", SUBJECT, Is(CODE, (("code", "=", "a"),)))
     step, found = Query(("Patient",), where, count=1), list[str]()
     explained = await store.explain(step)
     while True:
@@ -360,7 +360,7 @@ async def test_pages_of_a_has_that_many_meet(tmp_path: Path, monkeypatch: pytest
         step = step._replace(after=page.next)
     await store.close()
     assert found == order(world, "Patient", where, None)
-    assert (len(found) > 4, explained["plan"]) == (True, "walk")
+    assert (len(found) > 1, explained["plan"]) == (True, "walk")
 
 
 async def test_sqlite_agrees_when_everything_counts_as_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
