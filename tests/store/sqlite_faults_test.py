@@ -8,7 +8,7 @@ import pytest
 from fhir_server.search.predicate import EVERYTHING, Param
 from fhir_server.store import open_store
 from fhir_server.store.seam import Change, Query, StoreError, Tx
-from fhir_server.store.sqlite import open_sqlite
+from fhir_server.store.sqlite import open_sqlite, schema
 
 CODE = Param("code", "token")
 
@@ -97,3 +97,22 @@ async def test_a_full_disk_refuses_the_whole_group_and_recovers(tmp_path: Path) 
     await store.transact(large)
     assert await store.count(Query(("Patient",), EVERYTHING)) == 3
     await store.close()
+
+
+async def test_the_log_may_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "SHORTEST_LOG", 1)
+    store = await open_sqlite(f"sqlite:///{tmp_path / 'fhir.db'}")
+    lengths = []
+    for number in range(3):
+        change = Change("Patient", str(number), 1, 0, "PUT", bytes(400_000), ())
+
+        async def work(tx: Tx, change: Change = change) -> None:
+            await tx.write(change)
+
+        await store.transact(work)
+        pragmas = ("page_count", "wal_autocheckpoint")
+        pages, length = (store._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas)
+        assert length == pages // 8
+        lengths.append(length)
+    await store.close()
+    assert lengths == sorted(set(lengths))

@@ -20,6 +20,7 @@ from fhir_server.store.sqlite import terms
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x46484952  # "FHIR"
+SHORTEST_LOG, LONGEST_LOG = 8_000, 64_000  # pages: 64 and 512 MB; of a longer one reads would notice
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -63,14 +64,21 @@ def connect(path: Path, *, write: bool, cache_mib: int) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size=-{cache_mib * 1024}")
         connection.execute("PRAGMA mmap_size=4294967296")
         connection.execute("PRAGMA temp_store=MEMORY")
-        connection.execute("PRAGMA wal_autocheckpoint=8000")
         if write:
+            pace_log(connection)
             connection.execute("PRAGMA secure_delete=FAST")  # an update wipes the index rows that it takes away
         else:
             connection.execute("PRAGMA query_only=1")
     except sqlite3.Error as error:
         raise unusable(path, error) from None
     return connection
+
+
+def pace_log(connection: sqlite3.Connection) -> None:
+    """Let the log grow to an eighth of the file before it is copied there, within bounds: index rows are keyed by
+    hashes, so that each piece of an import changes pages all over the file (docs/performance.md, Bulk Data)."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA wal_autocheckpoint={min(LONGEST_LOG, max(SHORTEST_LOG, pages // 8))}")
 
 
 def prepare(path: Path) -> bytes:

@@ -21,7 +21,7 @@ from fhir_server.store.seam import Busy, Lines, Page, Position, Query, Stored, S
 from fhir_server.store.sqlite import find, history
 from fhir_server.store.sqlite.expunge import empty_log
 from fhir_server.store.sqlite.rows import Hasher
-from fhir_server.store.sqlite.schema import connect, prepare, unusable
+from fhir_server.store.sqlite.schema import connect, pace_log, prepare, unusable
 from fhir_server.store.sqlite.terms import SqliteTerms
 from fhir_server.store.sqlite.write import Batch, SqliteTx, current
 
@@ -126,6 +126,7 @@ class SqliteStore:
     def _commit(self, batch: Batch) -> None:
         batch.flush()
         self._writer.execute("COMMIT")
+        pace_log(self._writer)
         if batch.expunged:
             empty_log(self._writer)
 
