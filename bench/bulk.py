@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -169,14 +170,14 @@ def _exporting(server: Running) -> Iterator[list[float]]:
             with urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=60):
                 pass
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    time.sleep(1)
-    try:
-        yield highest
-    finally:
-        stopped.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        time.sleep(1)
+        try:
+            yield highest
+        finally:
+            stopped.set()
+        running.result()  # raises what went wrong
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ from fhir_server.store.seam import Store
 from fhir_server.terminology.codes import Terminology
 from fhir_server.terminology.system import Seen
 
+REQUESTED, LATELY = "", 0.05  # the only key of `requested`, and for how many seconds it is there after a request
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -34,6 +36,7 @@ class Server:
     consents: Consents  # what gives each resource that is written its rule
     capabilities: Callable[[], bytes] = lambda: b""  # the CapabilityStatement, computed when it is first asked for
     admission: Admission = field(default_factory=Admission)  # of large bodies
+    requested: Recent[str, bool] = field(default_factory=lambda: Recent(1))  # whether requests come: jobs make way
     jobs: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
     exports: set[asyncio.Task[None]] = field(default_factory=set)  # those that this process is working on
     export_place: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them has ended

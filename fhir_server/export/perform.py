@@ -9,7 +9,6 @@ import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
-from time import monotonic
 from typing import Any
 
 from msgspec.structs import replace
@@ -31,11 +30,11 @@ from fhir_server.fhir.outcome import Issue, operation_outcome, refuse
 from fhir_server.interactions.lease import Lease
 from fhir_server.interactions.subset import subset
 from fhir_server.search.predicate import EVERYTHING
-from fhir_server.server import Server
+from fhir_server.server import REQUESTED, Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
-FEW, NOTICED = 100, 0.0001  # resources of a page, and seconds that others took between two of them, when some wait
+FEW = 100  # resources of a page while requests come: they wait until it is written
 PAUSE, DECODED = 200, 50  # lines of a block, and resources that are decoded, between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
@@ -49,7 +48,6 @@ class Writing:
         self.folder = folder_of(server, id)
         self.out: Output | None = None
         self.kind = self.type = ""
-        self.crowded = False  # others wait for their turn: they are not kept from it for long
 
     async def perform(self) -> None:
         """All that is left. Raises FhirError for what cannot be exported, Superseded if it is not ours any more."""
@@ -139,9 +137,7 @@ class Writing:
                 self.job.here += count
                 if self._full():
                     await self._close(batch.place)
-                began = monotonic()
                 await asyncio.sleep(0)
-                self.crowded = monotonic() - began > NOTICED
 
     async def _blocks(self, scope: Scope) -> None:
         """The files of one type each, made into files of persons."""
@@ -231,10 +227,10 @@ class Writing:
 
     def _room(self, pending: int) -> int:
         """How many resources the file in hand, or the next, has room for beside those that are about to be written; few
-        while others wait, who do so until a page is written."""
+        while requests come."""
         most = self.server.settings.export_file
         left = most - (self.out.count if self.out else 0) - pending
-        return min(left if left > 0 else most, FEW if self.crowded else most)
+        return min(left if left > 0 else most, FEW if self.server.requested.get(REQUESTED) else most)
 
     def _full(self) -> bool:
         return self.out is not None and (

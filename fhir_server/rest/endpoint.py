@@ -27,7 +27,7 @@ from fhir_server.rest.errors import frames, told
 from fhir_server.rest.formats import dressed
 from fhir_server.rest.negotiate import APART, JSON, PLAIN, Form, Headers, Preference, body_kind, preference, wanted
 from fhir_server.rest.respond import Message, answered, refused
-from fhir_server.server import Server
+from fhir_server.server import LATELY, REQUESTED, Server
 
 PREFIX = "/fhir"
 log = logging.getLogger("fhir_server")
@@ -100,6 +100,7 @@ class FhirEndpoint:
         server, method = await self.current(), scope["method"]
         if server is None:
             raise refuse(503, "transient", "The server is starting.", Retry_After="1")
+        server.requested.put(REQUESTED, True, LATELY)
         query: Pairs = ()
         scope["form"] = JSON
         if scope["query_string"]:

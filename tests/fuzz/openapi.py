@@ -84,8 +84,8 @@ def _paths(operation: Operation) -> Iterator[tuple[str, list[Any]]]:
     for type in operation.types or ("Patient", "Observation"):
         for level in operation.levels:
             path = PATHS[level].replace("[type]", type).replace("[id]", "{id}")
-            ids = [one["id"] for one in WORLD if one["resourceType"] == type] or ["nobody"]
-            id = {"name": "id", "in": "path", "required": True, "schema": {"enum": ids[:3]}}
+            ids = [one["id"] for one in WORLD if one["resourceType"] == type and operation.name != "expunge"]
+            id = {"name": "id", "in": "path", "required": True, "schema": {"enum": ids[:3] or ["nobody"]}}
             yield f"/fhir/{path}${operation.name}", [id] if "{id}" in path else []
 
 
@@ -116,9 +116,7 @@ def _parameters(takes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parameter(name: str, kind: str) -> dict[str, Any]:
-    held = {"resource": "resource", "part": "part", "Meta": "valueMeta", "object": "valueCoding"}.get(
-        kind, "valueString"
-    )
+    held = HELD.get(kind, "valueString")
     schema = {"type": "array", "items": {"type": "object"}} if kind == "part" else {"type": "object"}
     return {
         "type": "object",

@@ -90,7 +90,14 @@ async def test_has_looks_at_no_more_than_the_smaller_side_and_a_page_needs(
         await save(mongo_store, *changes)
     ann = Is(NAME, (("norm", "=", "ann"),))
     late = Has("Observation", SUBJECT, Is(DATE, (("low", ">=", 5),)))
-    assert await examined(mongo_store, ann, late) == (["p000", "p100", "p200"], 3 + 3)  # the newest of each
+    # Four that are late are more than the three candidates: the newest of each is looked at.
+    assert await examined(mongo_store, ann, late) == (["p000", "p100", "p200"], 3 + 4 + 3 + 3)
+    ids, documents = await examined(mongo_store, late)
+    assert len(ids) == 50
+    assert documents < 101 + 250 + 60 * 2
+    await save(mongo_store, Change("Observation", "latest", 1, 0, "PUT", b"{}", seen(5, 50)))
+    latest = Has("Observation", SUBJECT, Is(DATE, (("low", ">=", 20),)))
+    assert await examined(mongo_store, latest) == (["p005"], 1 + 1)
     common, rare = (Has("Observation", SUBJECT, Is(CODE, (("code", "=", code),))) for code in ("often", "once"))
     assert await examined(mongo_store, ann, common) == (["p000", "p100", "p200"], 3 + 3 * 9 + 3)
     assert await examined(mongo_store, rare) == (["p007"], 1 + 1)

@@ -311,6 +311,14 @@ async def test_all_interpreters_agree(store: Store) -> None:
     await agree(store)
 
 
+@pytest.mark.parametrize("sort", [None, UPDATED, DATE, CODE])
+async def test_whom_no_rule_permits_finds_nothing(store: Store, sort: Param | None) -> None:
+    await fill(store)
+    nothing = Is(RULE, (("rule", "in", ()),))
+    page = await store.search(Query(("Observation",), nothing, (Sort(sort, True),) if sort else (), 10, total=True))
+    assert (page.rows, page.total) == ([], 0)
+
+
 async def test_a_search_over_types_asks_each_its_own(store: Store) -> None:
     world = await fill(store)
     asked: list[Predicate] = []

@@ -17,11 +17,12 @@ from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Of, Or, Pr
 from fhir_server.store import pace
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, DATE, Document, key_of
+from fhir_server.store.mongo.has import conjuncts
 from fhir_server.store.mongo.join import references_to
 from fhir_server.store.mongo.large import MOST_BYTES, complete, overflowing
 from fhir_server.store.mongo.pack import SHAPES
 from fhir_server.store.mongo.pinned import pinned_filter
-from fhir_server.store.mongo.where import Compiler, Plan, conjuncts, everything, of_types, unindexed
+from fhir_server.store.mongo.where import Compiler, Plan, everything, of_types, unindexed
 from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 
 BATCH = 200  # resources that a scan holds at a time

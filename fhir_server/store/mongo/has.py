@@ -4,6 +4,7 @@ https://hl7.org/fhir/R4/search.html#has
 
 Where other conditions leave few candidates, only what refers to those is looked at; else what meets the condition, if
 it is little. What is left (many candidates, many that refer) is for the `$lookup` of join.py, which ends with the page.
+Where a date from some time on is asked for, and more than a few have one, that is better for few candidates too.
 """
 
 from typing import Any
@@ -21,6 +22,7 @@ NEAR = 200  # candidates that are looked at singly
 MOST = 2_000  # resources read to find out whom they refer to: 15 ms
 RARE = 10  # where at most one of so many candidates is referred to, ten times MOST are read rather than a page walked
 MOST_CODES = 8
+PERMITS = ("rule", "until")  # kinds of conditions that a caller's permit adds
 
 Session = AsyncClientSession | None
 
@@ -28,11 +30,21 @@ Session = AsyncClientSession | None
 def newest_first(has: Has) -> bool:
     """Whether the newest of what refers to a candidate tells if any meets the condition, a bound on the date from
     below: one look at the compartment index is enough for most candidates, however many refer to them."""
-    options: Any = has.where.parts if isinstance(has.where, Or) else (has.where,)
-    return has.param.code in PINS and all(
-        isinstance(one, Is) and one.param == DATE and all(operator in (">", ">=") for _, operator, _ in one.tests)
-        for one in options
-    )
+    asked = [part for part in conjuncts(has.where) if not (isinstance(part, Is) and part.param.kind in PERMITS)]
+    return has.param.code in PINS and len(asked) == 1 and _from_a_date_on(asked[0])
+
+
+def _from_a_date_on(where: Predicate) -> bool:
+    if isinstance(where, Or):
+        return bool(where.parts) and all(map(_from_a_date_on, where.parts))
+    if not isinstance(where, Is) or where.param != DATE or not where.tests:
+        return False
+    return all(operator in (">", ">=") for _, operator, _ in where.tests)
+
+
+def conjuncts(where: Predicate) -> list[Predicate]:
+    """The parts of nested Ands, flat."""
+    return [part for inner in where.parts for part in conjuncts(inner)] if isinstance(where, And) else [where]
 
 
 async def referred_to(
@@ -53,6 +65,10 @@ async def referred_to(
         ).to_list()
         if not rows:
             return []
+        if len(rows) <= min(NEAR, few) and newest_first(
+            has
+        ):  # each is looked at singly, unless fewer meet the condition
+            return (await _targets(database, session, pipeline, has.param, types, few, len(rows)))[0]
         if len(rows) <= min(NEAR, few):
             hint, narrow = await _referring(database, session, has, [(row["r"], row["i"]) for row in rows])
             if await _count(database, session, {"t": has.type, **narrow}, hint, MOST) <= MOST:
@@ -61,6 +77,8 @@ async def referred_to(
                 )
                 return found
     found, many = await _targets(database, session, pipeline, has.param, types, few, MOST)
+    if found is None and newest_first(has):
+        return None
     if found is None and await _count(database, session, wanted, None, RARE * many) > RARE * many:
         found, _ = await _targets(database, session, pipeline, has.param, types, few, 10 * MOST)
     return found

@@ -14,7 +14,7 @@ from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of
 from fhir_server.store.mongo.expand import exact_keys
-from fhir_server.store.mongo.has import newest_first, referred_to
+from fhir_server.store.mongo.has import conjuncts, newest_first, referred_to
 from fhir_server.store.mongo.join import chain_join, has_join, newest_join, references_to
 from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, literal, range_tests
 
@@ -159,28 +159,22 @@ class Compiler:
 
     async def _has(self, type_: str, param: Param, where: Predicate) -> Document:
         plan = await self._inner(type_, where)
-        has, pipeline, name = Has(type_, param, where), plan.pipeline((type_,)), self._name()
+        name = self._name()
         if type_ not in self.overflowing:
+            has, pipeline = Has(type_, param, where), plan.pipeline((type_,))
+            found = await referred_to(self.database, self.session, self.types, self.near, has, pipeline, FEW)
+            if found is not None:
+                return {"_id": {"$in": found}}
             if newest_first(has):
                 joins, condition = newest_join(param, plan.inside((type_,)), name)
                 self.joins += joins
                 return condition
-            found = await referred_to(self.database, self.session, self.types, self.near, has, pipeline, FEW)
-            if found is not None:
-                return {"_id": {"$in": found}}
         joins, condition = has_join(param, plan.inside((type_,)), type_, name, type_ in self.overflowing)
         self.joins += joins
         return condition
 
     def _name(self) -> str:
         return f"join{len(self.joins)}"
-
-
-def conjuncts(where: Predicate) -> list[Predicate]:
-    """The parts of nested Ands, flat."""
-    if isinstance(where, And):
-        return [part for inner in where.parts for part in conjuncts(inner)]
-    return [where]
 
 
 def everything(*parts: Document) -> Document:

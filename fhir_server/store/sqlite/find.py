@@ -63,7 +63,7 @@ def lines(connection: sqlite3.Connection, hasher: Hasher, query: Query, at: int 
     if query.count <= 0:
         return Lines(b"", [])
     types = query.types or all_types(connection)
-    plan = make_plan(connection, hasher, query._replace(types=types, sort=(), count=query.count - 1))
+    plan = make_plan(connection, hasher, query._replace(types=types, sort=(), count=query.count - 1), tried=False)
     then, args = ("", ()) if at is None else (" FILTER (WHERE v.updated<=?)", (at, at))
     sql = (
         f"SELECT count(*), max(p.rid), group_concat(p.id,char(10)){then}, "
@@ -94,13 +94,13 @@ def count(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> int:
     return int(connection.execute(f"SELECT count(*) FROM resource r WHERE {where.text}", where.args).fetchone()[0])
 
 
-def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query) -> Plan:
-    """Choose how to run a query whose `types` are given."""
+def make_plan(connection: sqlite3.Connection, hasher: Hasher, query: Query, tried: bool = True) -> Plan:
+    """Choose how to run a query whose `types` are given; `tried`: by running the beginning, if need be."""
     compiler = Compiler(hasher)
     home = patient_of(hasher, query) if walkable(query) else None
     if home is not None and query.sort[0].param.kind == "date":
         return walk_timeline(compiler, query, home)
-    if not query.sort and (plan := head(connection, compiler, query)) is not None:
+    if tried and not query.sort and (plan := head(connection, compiler, query)) is not None:
         return plan
     source, estimate, rest = best_source(connection, compiler, query.where, query.types, whole=bool(query.sort))
     if walkable(query) and estimate >= FEW:
@@ -257,8 +257,10 @@ def stream(compiler: Compiler, query: Query, first: int | None = None) -> Plan |
 def beginning(connection: sqlite3.Connection, compiler: Compiler, query: Query) -> Plan | None:
     """The first resources of a type, if they are asked for by who refers to them alone, and that is not rare."""
     parts = conjuncts(query.where)
+    if len(query.types) != 1 or not any(isinstance(part, Has) for part in parts):
+        return None
     found = [(part, source) for part in parts if (source := compiler.source(part, query.types)) is not None]
-    if len(query.types) != 1 or not found or not all(isinstance(part, Has) for part, _ in found):
+    if not found or not all(isinstance(part, Has) for part, _ in found):
         return None
     if min(_count_up_to(connection, source, BEGUN // 2) for _, source in found) < BEGUN // 2:
         return None

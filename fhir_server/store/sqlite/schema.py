@@ -20,7 +20,7 @@ from fhir_server.store.sqlite import terms
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x46484952  # "FHIR"
-SHORTEST_LOG, LONGEST_LOG = 8_000, 64_000  # pages: 64 and 512 MB; of a longer one reads would notice
+SHORTEST_LOG, LONGEST_LOG = 8_000, 24_000  # pages: 64 and 192 MB; writers wait while a longer one is copied
 
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;

@@ -126,7 +126,8 @@ class SqliteStore:
     def _commit(self, batch: Batch) -> None:
         batch.flush()
         self._writer.execute("COMMIT")
-        pace_log(self._writer)
+        with contextlib.suppress(sqlite3.Error):  # what is committed is
+            pace_log(self._writer)
         if batch.expunged:
             empty_log(self._writer)
 

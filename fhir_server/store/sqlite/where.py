@@ -145,6 +145,8 @@ class Compiler:
     def _listed(self, type_: str, param: Param, wanted: tuple[Any, ...], r: str) -> Sql:
         """One of many values: SQLite makes an index of the list once, and looks up what the resource has."""
         if param.kind == "rule":
+            if not wanted:
+                return FALSE
             return Sql(f"{r}.rule IN ({','.join(str(int(rule)) for (rule,) in wanted)})")
         if param.kind == "id":
             numbers = [self.hasher.resource(type_, id) for (id,) in wanted]
