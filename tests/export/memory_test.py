@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from fhir_server.export import perform
+from fhir_server.rest import endpoint
 from fhir_server.store import pace
 from fhir_server.store.seam import Lines, Query
 from fhir_server.views.table import of_store
@@ -53,6 +55,17 @@ def test_an_export_reads_large_resources_in_small_pages(
     fill(client, 10)
     client.manifest(path)
     assert max(number for number, _ in pages) == NUMBER - pace.FIRST
+
+
+@pytest.mark.parametrize(("lately", "most"), [(60.0, 7), (0.0, NUMBER - pace.FIRST)])
+def test_an_export_reads_few_at_a_time_while_requests_come(
+    client: Researcher, pages: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, lately: float, most: int
+) -> None:
+    monkeypatch.setattr(perform, "FEW", 7)
+    monkeypatch.setattr(endpoint, "LATELY", lately)
+    fill(client, 10)
+    client.manifest("$export?_type=Observation")
+    assert max(number for number, _ in pages) == most
 
 
 def test_a_view_reads_large_resources_in_small_pages(client: Researcher, pages: list[tuple[int, int]]) -> None:
