@@ -319,6 +319,22 @@ async def test_whom_no_rule_permits_finds_nothing(store: Store, sort: Param | No
     assert (page.rows, page.total) == ([], 0)
 
 
+async def test_a_chain_to_a_type_of_which_nothing_is_asked(store: Store) -> None:
+    await fill(store)
+    where = Chain(SUBJECT, "Patient", Or((Of(("Observation",), Is(CODE, (("code", "=", "a"),))),)))
+    assert (await store.search(Query(("Observation",), where, count=10, total=True))).total == 0
+
+
+@pytest.mark.parametrize("operator", ["=", "<", "<=", ">", ">="])
+async def test_a_span_is_found_by_its_end(store: Store, operator: str) -> None:
+    world = await fill(store)
+    ends = {entry[2] for row in world.values() for entry in row.entries if entry[0] == DATE}
+    for end in sorted(ends):
+        where = Is(DATE, (("low", "<=", end), ("high", operator, end)))
+        page = await store.search(Query(("Observation",), where, count=100))
+        assert [row.id for row in page.rows] == order(world, "Observation", where, None)
+
+
 async def test_a_search_over_types_asks_each_its_own(store: Store) -> None:
     world = await fill(store)
     asked: list[Predicate] = []

@@ -95,7 +95,7 @@ class Compiler:
                 return self._has_source(type_, param, inner, types)
             case Of(wanted, inner):
                 kept = tuple(type_ for type_ in types if type_ in wanted)
-                return self._source(inner, kept) if kept else Sql("SELECT 0")
+                return self._source(inner, kept) if kept else Sql("SELECT 0 AS rid")
 
     def _alias(self) -> str:
         return f"x{next(self._numbers)}"
@@ -279,10 +279,12 @@ class Compiler:
             yield Sql(f"{sql} AND {tail.text}", (found.k, *found.args, *tail.args))
             return
         slack = DAY if isinstance(highs[0][2], int) else 0
-        near = [
-            Sql(f"{x}.low{'>=' if op[0] == '>' else op}?", (value - slack if op[0] == ">" else value,))
-            for _, op, value in highs
-        ]
+        near: list[Sql] = []
+        for _, op, value in highs:  # of a span that is not wide, low is at most `slack` below high
+            if op != "<" and op != "<=":
+                near.append(Sql(f"{x}.low>=?", (value - slack,)))
+            if op[0] != ">":
+                near.append(Sql(f"{x}.low{'<=' if op == '=' else op}?", (value,)))
         bounds = join(" AND ", near, TRUE, wrap=False)
         yield Sql(f"{sql} AND {x}.long=0 AND {bounds.text}", (found.k, *found.args, *bounds.args))
         yield Sql(f"{sql} AND {x}.long=1", (found.k, *found.args))
