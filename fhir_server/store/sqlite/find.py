@@ -246,9 +246,9 @@ def stream(compiler: Compiler, query: Query, first: int | None = None) -> Plan |
                     beyond = f"SELECT x.rid FROM {found.family} x WHERE {range_} ORDER BY x.rid LIMIT 1 OFFSET ?"
                     end, args = f" AND x.rid<ifnull(({beyond}),{LAST})", (*args, *args, first)
                 sql = (
-                    f"SELECT DISTINCT x.rid, r.seq, r.type, r.id FROM {found.family} x "
+                    f"SELECT x.rid, r.seq, r.type, r.id FROM {found.family} x "
                     f"CROSS JOIN resource r ON r.rid=x.rid WHERE {range_}{end} "
-                    f"AND {where.text} ORDER BY x.rid LIMIT {query.count + 1}"
+                    f"AND {where.text} GROUP BY x.rid ORDER BY x.rid LIMIT {query.count + 1}"
                 )
                 return Plan("stream", Sql(sql, (*args, *where.args)))
     return None
