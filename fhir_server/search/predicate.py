@@ -136,6 +136,11 @@ def across(where: Predicate) -> bool:
     return isinstance(where, Chain | Has)
 
 
+def conjuncts(where: Predicate) -> list[Predicate]:
+    """The parts of nested Ands, flat."""
+    return [part for inner in where.parts for part in conjuncts(inner)] if isinstance(where, And) else [where]
+
+
 EVERYTHING = And(())
 NOTHING = Or(())
 

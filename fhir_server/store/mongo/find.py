@@ -13,11 +13,10 @@ from bson import json_util
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from fhir_server.fhir import codec
-from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Of, Or, Predicate, Sort
+from fhir_server.search.predicate import EVERYTHING, ID, UPDATED, Is, Of, Or, Predicate, Sort, conjuncts
 from fhir_server.store import pace
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import COLUMNS, DATE, Document, key_of
-from fhir_server.store.mongo.has import conjuncts
 from fhir_server.store.mongo.join import references_to
 from fhir_server.store.mongo.large import MOST_BYTES, complete, overflowing
 from fhir_server.store.mongo.pack import SHAPES

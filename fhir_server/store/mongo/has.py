@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from fhir_server.search.predicate import And, Has, Is, Or, Param, Predicate
+from fhir_server.search.predicate import And, Has, Is, Or, Param, Predicate, conjuncts
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import DATE, EVERY, PINS, Document, pair, pin
 from fhir_server.store.mongo.expand import exact_keys
@@ -42,11 +42,6 @@ def _from_a_date_on(where: Predicate) -> bool:
     return all(operator in (">", ">=") for _, operator, _ in where.tests)
 
 
-def conjuncts(where: Predicate) -> list[Predicate]:
-    """The parts of nested Ands, flat."""
-    return [part for inner in where.parts for part in conjuncts(inner)] if isinstance(where, And) else [where]
-
-
 async def referred_to(
     database: Database,
     session: Session,
@@ -65,11 +60,9 @@ async def referred_to(
         ).to_list()
         if not rows:
             return []
-        if len(rows) <= min(NEAR, few) and newest_first(
-            has
-        ):  # each is looked at singly, unless fewer meet the condition
-            return (await _targets(database, session, pipeline, has.param, types, few, len(rows)))[0]
         if len(rows) <= min(NEAR, few):
+            if newest_first(has):  # each is looked at singly, unless fewer meet the condition
+                return (await _targets(database, session, pipeline, has.param, types, few, len(rows)))[0]
             hint, narrow = await _referring(database, session, has, [(row["r"], row["i"]) for row in rows])
             if await _count(database, session, {"t": has.type, **narrow}, hint, MOST) <= MOST:
                 found, _ = await _targets(

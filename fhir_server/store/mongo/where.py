@@ -10,11 +10,11 @@ from typing import Any
 
 from pymongo.asynchronous.client_session import AsyncClientSession
 
-from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, across
+from fhir_server.search.predicate import And, Chain, Has, Is, Not, Of, Or, Param, Predicate, across, conjuncts
 from fhir_server.store.mongo.connect import Database
 from fhir_server.store.mongo.document import Document, key_of
 from fhir_server.store.mongo.expand import exact_keys
-from fhir_server.store.mongo.has import conjuncts, newest_first, referred_to
+from fhir_server.store.mongo.has import newest_first, referred_to
 from fhir_server.store.mongo.join import chain_join, has_join, newest_join, references_to
 from fhir_server.store.mongo.pack import COMPARE, SHAPES, Exact, Shape, Within, bounded, condition, literal, range_tests
 

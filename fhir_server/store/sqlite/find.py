@@ -9,7 +9,7 @@ import json
 import sqlite3
 from typing import Any, NamedTuple
 
-from fhir_server.search.predicate import And, Has, Is, Not, Or, Predicate, Sort, across
+from fhir_server.search.predicate import And, Has, Is, Not, Or, Predicate, Sort, across, conjuncts
 from fhir_server.store import pace
 from fhir_server.store.seam import Lines, Page, Position, Query, Stored
 from fhir_server.store.sqlite.rows import Hasher, condition
@@ -190,11 +190,6 @@ def _common(connection: sqlite3.Connection, source: Sql, types: tuple[str, ...])
     enough = RARE * int(connection.execute(sql, source.args).fetchone()[0])
     sql = f"SELECT rid FROM resource WHERE type IN ({marks(types)}) AND deleted=0"
     return _count_up_to(connection, Sql(sql, types), enough + 1) <= enough
-
-
-def conjuncts(where: Predicate) -> list[Predicate]:
-    """The parts of nested And as one list."""
-    return [leaf for part in where.parts for leaf in conjuncts(part)] if isinstance(where, And) else [where]
 
 
 def matching(compiler: Compiler, where: Predicate, types: tuple[str, ...], source: Sql | None) -> Sql:
