@@ -22,6 +22,7 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.store import open_store, pace
 from fhir_server.store.seam import Change, Conflict, Lines, Query, Store, Stored, Tx
+from tests.store.pages import walked
 
 CODE, NAME, DATE = Param("code", "token"), Param("name", "string"), Param("date", "date")
 SUBJECT = Param("subject", "reference")
@@ -179,15 +180,7 @@ async def test_rows_come_in_order_of_creation_and_pages_join_without_gap(store: 
     for name in names:
         await write(store, change(name, 1, (CODE, "s", "x")))
     await write(store, change(names[3], 2, (CODE, "s", "x")))
-    query = Query(("Observation",), Is(CODE, (("code", "=", "x"),)), count=3)
-    seen: list[str] = []
-    while True:
-        page = await store.search(query)
-        seen += [row.id for row in page.rows]
-        if page.next is None:
-            break
-        query = query._replace(after=page.next)
-    assert seen == names
+    assert await walked(store, Query(("Observation",), Is(CODE, (("code", "=", "x"),)), count=3)) == names
 
 
 @pytest.mark.parametrize("descending", [False, True])

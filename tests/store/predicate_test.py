@@ -38,6 +38,7 @@ from fhir_server.store.seam import Change, Query, Ruling, Store, Tx
 from fhir_server.store.sqlite import find
 from fhir_server.store.sqlite import where as compiling
 from tests.deep import deep
+from tests.store.pages import walked
 
 FAMILY, GENDER, BIRTH = Param("family", "string"), Param("gender", "token"), Param("birthdate", "date")
 CODE, DATE, SUBJECT = Param("code", "token"), Param("date", "date"), Param("subject", "reference")
@@ -294,14 +295,7 @@ async def agree(store: Store) -> None:
         page = await store.search(query)
         assert [row.id for row in page.rows] == want, (asked, sort)
         assert page.total == len(want), asked
-        paged: list[str] = []
-        step = query._replace(count=7, total=False)
-        while True:
-            part = await store.search(step)
-            paged += [row.id for row in part.rows]
-            if part.next is None:
-                break
-            step = step._replace(after=part.next)
+        paged = await walked(store, query._replace(count=7, total=False))
         assert paged == want, ("paged", asked, sort)
         found += bool(want)
     assert found > EXAMPLES // 4
@@ -354,37 +348,15 @@ async def test_a_search_over_types_asks_each_its_own(store: Store) -> None:
             assert page.total == len(want), where
 
 
-async def test_sqlite_agrees_when_everything_counts_as_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["SOME", "TRIED"])  # of long ranges, and of the beginning that is tried first
+async def test_sqlite_agrees_when_everything_counts_as_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
     monkeypatch.setattr(find, "FEW", 1)
-    monkeypatch.setattr(find, "SOME", 2)
+    monkeypatch.setattr(find, limit, {"SOME": 2, "TRIED": 10}[limit])
     store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
     await agree(store)
     await store.close()
-
-
-async def test_sqlite_agrees_when_the_beginning_is_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "FEW", 1)
-    monkeypatch.setattr(find, "TRIED", 10)
-    store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
-    await agree(store)
-    await store.close()
-
-
-async def test_pages_of_a_has_that_many_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(find, "BEGUN", 6)
-    store = await open_store(f"sqlite:///{tmp_path / 'fhir.db'}")
-    world, where = await fill(store), Has("Observation", SUBJECT, Is(CODE, (("code", "=", "a"),)))
-    step, found = Query(("Patient",), where, count=1), list[str]()
-    explained = await store.explain(step)
-    while True:
-        page = await store.search(step)
-        found += [row.id for row in page.rows]
-        if page.next is None:
-            break
-        step = step._replace(after=page.next)
-    await store.close()
-    assert found == order(world, "Patient", where, None)
-    assert (len(found) > 1, explained["plan"]) == (True, "walk")
 
 
 async def test_sqlite_agrees_when_everything_counts_as_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

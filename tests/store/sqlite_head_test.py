@@ -20,6 +20,7 @@ from fhir_server.search.predicate import (
 )
 from fhir_server.store.seam import Change, Query, Tx
 from fhir_server.store.sqlite import find, open_sqlite
+from tests.store.pages import walked
 
 CODE, STATUS, DATE = Param("code", "token"), Param("status", "token"), Param("date", "date")
 SUBJECT = Param("subject", "reference")
@@ -83,14 +84,7 @@ async def test_the_beginning_of_a_range_is_the_page(
     assert len(wanted) > 6, "there is more than a page"
     for count in (1, 3):
         tried.clear()
-        step, found = Query((type,), where, count=count), list[str]()
-        while True:
-            page = await store.search(step)
-            found += [row.id for row in page.rows]
-            if page.next is None:
-                break
-            step = step._replace(after=page.next)
-        assert found == wanted
+        assert await walked(store, Query((type,), where, count=count)) == wanted
         assert any(tried)
     assert (await store.search(Query((type,), where, count=0, total=True))).total == len(wanted)
     assert (await store.search(Query((), And((where, EVERYTHING)), count=500))).rows
