@@ -113,8 +113,9 @@ async def rule_today(store: Store, consents: Consents, type: str, id: str, body:
         return OPEN, FOREVER
     decoded = codec.decode(body)
     patients = patients_of(consents.definitions, type, id, consents.index(decoded))
-    found = [await store.get_state(f"{POLICY}{one}") for one in patients]
-    policies = [one and one[0] for one in found]
+    keys = [f"{POLICY}{one}" for one in patients]
+    found = await store.get_states(keys)
+    policies = [found[key][0] if key in found else None for key in keys]
     rule, until, held = await judged_among(store, consents, type, id, policies, lambda: decoded, consents.clock())
     return (rule if isinstance(rule, int) else consents.rules.learn(rule, held)), until
 

@@ -7,7 +7,7 @@ commit on. Where time alone changes what Consents say, rows carry the instant up
 whose rules are to be made anew then (access/renewal.py).
 """
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from functools import partial
 
 import msgspec
@@ -79,7 +79,7 @@ class Ruled:
         self._numbers: dict[tuple[Rule, bool], int] = {}  # of rules that were stored, or found stored
         self.read, self.read_all, self.search, self.rule = tx.read, tx.read_all, tx.search, tx.rule
         self.share, self.own, self.began = tx.share, tx.own, tx.began
-        self.get_state, self.put_state = tx.get_state, tx.put_state
+        self.get_state, self.get_states, self.put_state = tx.get_state, tx.get_states, tx.put_state
 
     async def write(self, change: Change) -> Stored:
         """As Tx.write, with the rule of the resource as its patients' Consents stand."""
@@ -98,7 +98,7 @@ class Ruled:
             patients = patients_of(self._consents.definitions, change.type, change.id, change.entries)
             if change.type == "Patient":
                 linked = {entry[2] for entry in change.entries if entry[0] == LINK and entry[1] == "Patient"}
-                policy = await self.policy(change.id)
+                [policy] = await self.policies([change.id])
                 if linked or policy:  # those it was joined with as well
                     self._stale |= {change.id, *linked, *(read_policy(policy)[0].ids if policy else ())}
             elif change.type == "GuidanceResponse" and change.id.startswith(CANDIDATE):
@@ -138,7 +138,7 @@ class Ruled:
         person = person_of(filter(None, patients.values()), self._consents.adult_age)._replace(ids=tuple(ids))
         found = await self._all(("Consent",), all_about(self._consents.definitions, ("Consent",), ids))
         policy = Policy(person.ids, person.adult, tuple(msgspec.Raw(row.body) for row in found))
-        before = [await self._tx.get_state(f"{POLICY}{one}") for one in ids]
+        before = await self._before(ids)
         earlier = {hold for old in before if old for hold in msgspec.json.decode(old[0], type=Policy).holds}
         policy = msgspec.structs.replace(policy, holds=await self._holds(ids, policy, earlier))
         value = msgspec.json.encode(policy)
@@ -184,13 +184,13 @@ class Ruled:
 
     async def _at_gate(self, change: Change, patients: Set[str]) -> bool:
         """Whether a write may change what is held from the patients that it is about."""
-        return begins(change) or leads(change, held_by([await self.policy(id) for id in patients]))
+        return begins(change) or leads(change, held_by(await self.policies(patients)))
 
     async def _concluded(self, change: Change, patients: Set[str]) -> None:
         """A conclusion of the matcher is written. A new one joins what is held before more is written of its pair; else
         all that is about the persons has to be looked at."""
         refs = grounds(codec.decode(change.body)) if change.body else frozenset[str]()
-        policies = [await self.policy(id) for id in patients]
+        policies = await self.policies(patients)
         moved = [one for one in policies if one is not None and moves(holds_in(one), change.id, refs)]
         id = change.id.encode()
         if moved and (change.version > 1 or any(id in one.body for one in self._changes if one.type != change.type)):
@@ -209,13 +209,18 @@ class Ruled:
                 self._stale |= {*ids}
                 continue
             await self._tx.own([f"{POLICY}{id}" for id in ids])
-            before = [await self._tx.get_state(f"{POLICY}{id}") for id in ids]
+            before = await self._before(ids)
             for id, old in zip(ids, before, strict=True):
                 if old is not None:
                     policy = msgspec.json.decode(old[0], type=Policy)
                     more = msgspec.structs.replace(policy, holds=with_candidates(policy.holds, concluded))
                     self._policies[id] = value = msgspec.json.encode(more)
                     await self._tx.put_state(f"{POLICY}{id}", value, old[1])
+
+    async def _before(self, ids: Sequence[str]) -> list[tuple[bytes, int] | None]:
+        """The policies of Patients as they are stored, each with its version."""
+        found = await self._tx.get_states([f"{POLICY}{id}" for id in ids])
+        return [found.get(f"{POLICY}{id}") for id in ids]
 
     async def _rerule(self, ids: list[str]) -> None:
         patients = [row for row in await self._tx.read_all([("Patient", id) for id in ids]) if not row.deleted]
@@ -247,8 +252,8 @@ class Ruled:
             about = patients_of(self._consents.definitions, row.type, row.id, entries)
         return Ruling(row.type, row.id, *await self._ruling(row.type, row.id, about, row.body))
 
-    async def _ruling(self, type: str, id: str, patients: Iterable[str], body: bytes) -> tuple[int, int]:
-        policies = [await self.policy(id) for id in patients]
+    async def _ruling(self, type: str, id: str, patients: Collection[str], body: bytes) -> tuple[int, int]:
+        policies = await self.policies(patients)
         rule, until, held = await judged_among(
             self._tx, self._consents, type, id, policies, lambda: codec.decode(body), self._now
         )
@@ -264,17 +269,21 @@ class Ruled:
         if type != "AuditEvent":
             return OPEN
         patients = patients_of(self._consents.definitions, type, id, entries)
-        for one in patients - self._glimpsed.keys() - self._policies.keys():
-            found = await self._tx.get_state(f"{POLICY}{one}")
-            self._glimpsed[one] = found[0] if found else None
+        new = {one: f"{POLICY}{one}" for one in patients - self._glimpsed.keys() - self._policies.keys()}
+        if new:
+            found = await self._tx.get_states(list(new.values()))
+            self._glimpsed.update((one, found[key][0] if key in found else None) for one, key in new.items())
         held = held_by([self._policies.get(one) or self._glimpsed.get(one) for one in patients])
         return -OPEN if held and touches(codec.decode(body), held) else OPEN
 
-    async def policy(self, id: str) -> bytes | None:
-        """As policy_in; asked once."""
-        if id not in self._policies:
-            self._policies[id] = await policy_in(self._tx, id)
-        return self._policies[id]
+    async def policies(self, ids: Collection[str]) -> list[bytes | None]:
+        """As policy_in, of many Patients; each is asked about once."""
+        new = {id: f"{POLICY}{id}" for id in ids if id not in self._policies}
+        if new:
+            await self._tx.share(list(new.values()))
+            found = await self._tx.get_states(list(new.values()))
+            self._policies.update((id, found[key][0] if key in found else None) for id, key in new.items())
+        return [self._policies[id] for id in ids]
 
     async def _touched(self, change: Change) -> None:
         """A Consent is written: whom it was about, and whom it is about now."""
@@ -291,7 +300,7 @@ class Ruled:
         versions = [codec.decode(body) for body in (change.body, before.body if before is not None else b"") if body]
         genomic = [one for one in versions if data_class(one).endswith(GENOMIC)]
         patients = set[str]().union(*(patients_in(codec.encode(one)) for one in genomic))
-        if any([await self.policy(id) for id in patients]):
+        if any(await self.policies(patients)):
             await self._tx.own([f"{POLICY}{id}" for id in sorted(patients)])  # nothing that it lists comes meanwhile
             if change.method == "DELETE":
                 self._stale |= patients
@@ -330,7 +339,7 @@ class Ruled:
 async def policy_in(tx: Tx, id: str) -> bytes | None:
     """What is known of the person that a Patient is, held until the commit; None without any Consent."""
     if isinstance(tx, Ruled):
-        return await tx.policy(id)
+        return (await tx.policies([id]))[0]
     key = f"{POLICY}{id}"
     await tx.share([key])
     found = await tx.get_state(key)

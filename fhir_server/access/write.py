@@ -4,7 +4,7 @@ Every write of an interaction goes through `transact`; none can forget to ask. W
 is another question (interactions/visible.py). https://hl7.org/fhir/R4/security.html
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from fhir_server.access.caller import Caller
@@ -44,8 +44,9 @@ class Site(Protocol):
     def guards(self) -> Sequence[Guard]: ...
 
 
-async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """As Store.transact, the one way to write resources: each gets its rule (policy.py).
+async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]], about: Collection[str] = ()) -> T:
+    """As Store.transact, the one way to write resources: each gets its rule (policy.py). `about`: ids of Patients, as
+    far as it is known beforehand whom the writes concern: their Consents are asked for at once, which is sooner.
 
     Raises FhirError 403, and leaves nothing, if `work` writes what the caller may not.
     """
@@ -55,6 +56,7 @@ async def transact(site: Site, caller: Caller, work: Callable[[Tx], Awaitable[T]
     async def watched(tx: Tx) -> T:
         changes.clear()  # it may run again
         ruled = Ruled(tx, site.consents, changes)
+        await ruled.policies(about)
         if caller.free:
             result = await work(ruled)
         else:
@@ -92,7 +94,7 @@ class _Watched:
         self._written: dict[tuple[str, str], list[str]] = {}  # (type, letter) -> ids
         self.read, self.read_all, self.search, self.rule = tx.read, tx.read_all, tx.search, tx.rule
         self.share, self.own = tx.share, tx.own
-        self.get_state, self.put_state = tx.get_state, tx.put_state
+        self.get_state, self.get_states, self.put_state = tx.get_state, tx.get_states, tx.put_state
         self.began = tx.began
 
     async def write(self, change: Change) -> Stored:

@@ -62,7 +62,8 @@ async def _tasks(server: Server, changed: Changed) -> list[tuple[str, Resource]]
     recipients = await _recipients(server, changed)
     if not recipients:
         return []
-    after = {id: found[0] for id in changed.before if (found := await server.store.get_state(f"{POLICY}{id}"))}
+    stand = await server.store.get_states([f"{POLICY}{id}" for id in changed.before])
+    after = {key.removeprefix(POLICY): value for key, (value, _) in stand.items()}
     asked = {
         grant: requests_of(grant, await actors_of(server, grant), server.consents.treatment) or ()
         for grant in recipients
@@ -110,9 +111,9 @@ async def _rules(
     async for row in server.store.scan(Query(types, all_about(definitions, types, sorted(mine)))):
         body = codec.decode(row.body)
         patients = patients_of(definitions, row.type, row.id, server.index(body))
-        for id in patients - mine - others.keys():
-            found = await server.store.get_state(f"{POLICY}{id}")
-            others[id] = found[0] if found else b""
+        new = patients - mine - others.keys()
+        found = await server.store.get_states([f"{POLICY}{id}" for id in new]) if new else {}
+        others |= {id: found[key][0] if (key := f"{POLICY}{id}") in found else b"" for id in new}
 
         rules = []
         for policies in (changed.before, after):

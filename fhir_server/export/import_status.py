@@ -115,9 +115,9 @@ async def import_errors(server: Server, caller: Caller, ask: Ask) -> Answer:
         text = f"This file was imported before: {done.stored} stored, {done.refused} refused. Nothing was done again."
         issues.append(Told("informational", text, severity="information"))
     lines = [codec.encode(operation_outcome([_issue(one)])) + b"\n" for one in issues]
-    for piece in range(done.told):
-        found = await server.store.get_state(told_key(done.key, piece))
-        lines.append(found[0] if found else b"")
+    keys = [told_key(done.key, piece) for piece in range(done.told)]
+    told = await server.store.get_states(keys)
+    lines += [told[key][0] for key in keys if key in told]
     return Answer(200, b"".join(lines), type=NDJSON)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from fhir_server.access import Caller, transact
+from fhir_server.access.subjects import UNRULED, patients_of
 from fhir_server.export.prepare import Ready, Refused
 from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError, Issue, operation_outcome, refuse
@@ -81,11 +82,14 @@ class Writing:
         raise refuse(503, "transient", text)
 
     async def _write(self, rows: list[Ready | Refused], last: int) -> list[Refused]:
-        note, now = self.note, self.server.clock()
+        note, now, definitions = self.note, self.server.clock(), self.server.definitions
+        drafts = [(row.made, row.id) for row in rows if isinstance(row, Ready)]
+        ruled = [(made.type, id, made.entries) for made, id in drafts if made.type not in UNRULED]
+        about = set[str]().union(*(patients_of(definitions, *one) for one in ruled))
 
         async def work(tx: Tx) -> tuple[Note, list[Refused]]:
             refused = [row for row in rows if isinstance(row, Refused)]
-            await tx.read_all([(row.made.type, row.id) for row in rows if isinstance(row, Ready)])
+            await tx.read_all([(made.type, id) for made, id in drafts])
             for row in rows:
                 if isinstance(row, Ready):
                     try:
@@ -102,7 +106,7 @@ class Writing:
                 raise Overtaken
             return done, refused
 
-        self.note, refused = await transact(self.server, self.caller, work)
+        self.note, refused = await transact(self.server, self.caller, work, about)
         self.version += 1
         return refused
 

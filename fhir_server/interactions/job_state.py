@@ -86,8 +86,9 @@ async def write_pieces(store: Writes, key: str, body: bytes, expires: int) -> in
 
 async def read_pieces(server: Server, key: str, count: int) -> bytes | None:
     """The body again; None if a piece is gone."""
-    pieces = [await server.store.get_state(f"{key}/{number}") for number in range(count)]
-    return None if None in pieces else b"".join(piece[0] for piece in pieces if piece)
+    keys = [f"{key}/{number}" for number in range(count)]
+    pieces = await server.store.get_states(keys)
+    return b"".join(pieces[one][0] for one in keys) if len(pieces) == count else None
 
 
 async def drop_pieces(server: Server, key: str, count: int) -> None:

@@ -4,7 +4,6 @@ Patients joined by `Patient.link` are one person: their records are read togethe
 its. https://hl7.org/fhir/R4/patient.html#links
 """
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -91,8 +90,8 @@ class _Group(NamedTuple):
 
 async def policies(server: Server, ids: Sequence[str]) -> dict[str, bytes | None]:
     """What is known of the persons that Patients are, by Patient; None of those without Consents."""
-    found = await asyncio.gather(*(server.store.get_state(f"{POLICY}{id}") for id in ids))
-    return {id: one[0] if one else None for id, one in zip(ids, found, strict=True)}
+    found = await server.store.get_states([f"{POLICY}{id}" for id in ids])
+    return {id: found[key][0] if (key := f"{POLICY}{id}") in found else None for id in ids}
 
 
 async def people_of(server: Server, ids: Sequence[str]) -> list[str]:

@@ -85,7 +85,8 @@ async def _written(server: Server, plans: Sequence[_Plan]) -> list[Settled]:
     if not any(plan.pairs for plan in plans):
         return [Settled(plan.case, 0, 0) for plan in plans]
     try:
-        return await transact(server, OPERATOR, lambda tx: _write(tx, plans))
+        about = {plan.case.patient for plan in plans if plan.pairs}
+        return await transact(server, OPERATOR, lambda tx: _write(tx, plans), about)
     except Conflict:
         if len(plans) > 1:
             return [one for plan in plans for one in await _written(server, [plan])]

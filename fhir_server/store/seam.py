@@ -144,6 +144,10 @@ class Tx(Protocol):
         """As Store.get_state, in the snapshot of the transaction."""
         ...
 
+    async def get_states(self, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """As Store.get_states, in the snapshot of the transaction."""
+        ...
+
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """As Store.put_state, committed together with the writes: a note of them that cannot lie."""
         ...
@@ -228,6 +232,10 @@ class Store(Protocol):
     # State: codes, tokens, leases, jobs, cursors; small JSON values outside the resources.
     async def get_state(self, key: str) -> tuple[bytes, int] | None:
         """The value and its version; None if absent or expired."""
+        ...
+
+    async def get_states(self, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """As `get_state`, of many keys at once, which is sooner; those that are absent are left out."""
         ...
 
     async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:

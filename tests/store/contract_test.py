@@ -411,6 +411,23 @@ async def test_state_is_written_only_on_the_expected_version(store: Store) -> No
     assert await store.put_state("gone", b"2", 0)
 
 
+async def test_many_states_are_read_at_once_as_one_by_one(store: Store) -> None:
+    keys = [f"k/{number}" for number in range(1200)]
+    for number in (0, 1, 1150):
+        await store.put_state(keys[number], b"%d" % number, 0)
+    await store.put_state(keys[1], b"new", 1)
+    await store.put_state(keys[2], b"gone", 0, expires=1)
+    stored = {"k/0": (b"0", 1), "k/1": (b"new", 2), "k/1150": (b"1150", 1)}
+    assert await store.get_states(keys) == stored
+    assert await store.get_states([]) == {}
+
+    async def work(tx: Tx) -> dict[str, tuple[bytes, int]]:
+        await tx.put_state("k/2", b"mine", 0)
+        return await tx.get_states(keys)
+
+    assert await store.transact(work) == {**stored, "k/2": (b"mine", 1)}
+
+
 async def test_state_put_in_a_transaction_stands_and_falls_with_it(store: Store) -> None:
     async def put(id: str, version: int, fail: bool = False) -> bool:
         async def work(tx: Tx) -> bool:

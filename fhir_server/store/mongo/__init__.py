@@ -1,7 +1,7 @@
 """The MongoDB store: `open_mongo(url)`. The documents are described in document.py, the indexes in connect.py."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from fhir_server.search.predicate import Entry, Predicate
@@ -105,6 +105,11 @@ class MongoStore:
         """See seam.Store."""
         async with answering():
             return await state.get_state(self.database, key)
+
+    async def get_states(self, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """See seam.Store."""
+        async with answering():
+            return await state.get_states(self.database, keys)
 
     async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
         """See seam.Store."""

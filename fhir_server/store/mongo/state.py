@@ -1,6 +1,7 @@
 """Small versioned values with an expiry: codes, tokens, leases, jobs, cursors."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -12,6 +13,7 @@ from fhir_server.store.names import LAST
 
 # `ttl` lets the server remove the document within about a minute; `expires` decides at once.
 
+MOST_ASKED = 1000  # keys in one query
 FAR = 253_402_214_400  # seconds: the last day that a datetime holds
 
 
@@ -25,6 +27,18 @@ async def get_state(
     """See seam.Store."""
     row = await database.state.find_one({"_id": key, **_alive()}, session=session)
     return (row["value"], row["version"]) if row else None
+
+
+async def get_states(
+    database: Database, keys: Sequence[str], session: AsyncClientSession | None = None
+) -> dict[str, tuple[bytes, int]]:
+    """See seam.Store."""
+    found: dict[str, tuple[bytes, int]] = {}
+    for at in range(0, len(keys), MOST_ASKED):
+        some = {"_id": {"$in": list(keys[at : at + MOST_ASKED])}, **_alive()}
+        rows = await database.state.find(some, session=session).to_list()
+        found |= {row["_id"]: (row["value"], row["version"]) for row in rows}
+    return found
 
 
 async def list_state(database: Database, prefix: str, count: int) -> list[tuple[str, bytes]]:

@@ -139,6 +139,11 @@ class MongoTx:
         self._speak()
         return await state.get_state(self._database, key, self._session)
 
+    async def get_states(self, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """See seam.Tx."""
+        self._speak()
+        return await state.get_states(self._database, keys, self._session)
+
     async def put_state(self, key: str, value: bytes, version: int, expires: int | None = None) -> bool:
         """See seam.Tx."""
         self._speak()

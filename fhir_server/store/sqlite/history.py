@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from collections.abc import Sequence
 
 from fhir_server.search.predicate import EVERYTHING, Predicate
 from fhir_server.store.names import LAST
@@ -98,6 +99,11 @@ def get_state(connection: sqlite3.Connection, key: str) -> tuple[bytes, int] | N
     sql = "SELECT value, version FROM state WHERE key=? AND (expires IS NULL OR expires>?)"
     found = connection.execute(sql, (key, _now())).fetchone()
     return (bytes(found[0]), found[1]) if found else None
+
+
+def get_states(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+    """The values of many keys; those that are absent or expired are left out."""
+    return {key: found for key in keys if (found := get_state(connection, key)) is not None}
 
 
 def list_state(connection: sqlite3.Connection, prefix: str, count: int) -> list[tuple[str, bytes]]:

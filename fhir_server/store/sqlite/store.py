@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -271,6 +271,10 @@ class SqliteStore:
         """The value and its version; None if absent or expired."""
         with guarded(self._path):
             return history.get_state(self._point, key)
+
+    async def get_states(self, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """The values of many keys; those that are absent or expired are left out."""
+        return await self.reading(lambda connection: history.get_states(connection, keys))
 
     async def list_state(self, prefix: str, count: int) -> list[tuple[str, bytes]]:
         """The first keys that begin with `prefix`, with their values."""

@@ -225,6 +225,10 @@ class SqliteTx:
         """Its own writes included."""
         return history.get_state(self.batch.connection, key)
 
+    async def get_states(self, keys: Sequence[str]) -> dict[str, tuple[bytes, int]]:
+        """Its own writes included."""
+        return history.get_states(self.batch.connection, keys)
+
     async def rule(self, rulings: Sequence[Ruling]) -> None:
         """See seam.Tx."""
         self.batch.rule(rulings)
