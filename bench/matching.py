@@ -29,7 +29,7 @@ from fhir_server.matching.facts import Facts
 from fhir_server.matching.follow import step
 from fhir_server.matching.genes import genes_of
 from fhir_server.matching.judge import Case, Scope, judge
-from fhir_server.matching.population import Population
+from fhir_server.matching.population import population
 from fhir_server.matching.reading import facts_of
 from fhir_server.matching.records import patients as patients_of
 from fhir_server.matching.settle import settle
@@ -108,8 +108,8 @@ def sets(patients: int, trials: int) -> Iterator[str]:
         study, group = trial(random, number)
         studies.append(compile_study(study, 1, {f"Group/{group['id']}": (group, 1)}.get, terminology))
     began = time.perf_counter()
-    population = Population(people, terminology, now)
-    found = [population.of_study(study) for study in studies]
+    everyone = population(people, terminology, now)
+    found = [everyone.of_study(study) for study in studies]
     took = time.perf_counter() - began
     met, possible = sum(one.met.bit_count() for one in found), sum(one.possible.bit_count() for one in found)
     pairs = patients * trials
@@ -119,7 +119,7 @@ def sets(patients: int, trials: int) -> Iterator[str]:
         more.append(compile_study(study, 1, {f"Group/{group['id']}": (group, 1)}.get, terminology))
     began = time.perf_counter()
     for one in more:
-        population.of_study(one)
+        everyone.of_study(one)
     again = time.perf_counter() - began
     what = f"{patients:,} patients x {trials:,} trials: {met:,} met, {possible - met:,} unknown"
     yield f"| {what} | {took:.2f} s, {pairs / took:,.0f} pairs/s |"

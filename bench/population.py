@@ -23,7 +23,8 @@ from fhir_server.matching.criteria import Study, compile_study, leaves
 from fhir_server.matching.evaluate import evaluate_study
 from fhir_server.matching.facts import ECOG, TMB, Facts, Result, Source
 from fhir_server.matching.genes import genes_of
-from fhir_server.matching.population import Population
+from fhir_server.matching.places import People
+from fhir_server.matching.population import Population, day, population
 from fhir_server.matching.reading import facts_of
 from fhir_server.matching.values import LOINC, point
 from fhir_server.terminology.codes import Concept, Terminology, load
@@ -77,10 +78,10 @@ def measured(patients: int, trials: int) -> Iterator[str]:
     for at in range(0, patients, BLOCK):
         some = list(islice(drawn, min(BLOCK, patients - at)))
         began = time.process_time()
-        block = Population(some, terminology, now)
-        block.prepare(studies)
+        indexed = People(some, day(now))
+        indexed.prepare(studies)
         indexing += time.process_time() - began
-        blocks.append(block)
+        blocks.append(Population(indexed, terminology, day(now)))
         if at == 0:
             checked = check(some, studies, terminology, now)
     yield f"| {patients:,} people indexed for {trials:,} trials of {min(criteria)} criteria | {indexing:.2f} s of CPU |"
@@ -104,7 +105,7 @@ def measured(patients: int, trials: int) -> Iterator[str]:
 
 def check(some: Sequence[Facts], studies: Sequence[Study], terminology: Terminology, now: int) -> int:
     """Compare random pairs with their judgement one by one; on a block of its own, so that nothing is warm later."""
-    random, alone = Random(11), Population(some[:CHECKED], terminology, now)
+    random, alone = Random(11), population(some[:CHECKED], terminology, now)
     for _ in range(CHECKED):
         study, place = random.choice(studies), random.randrange(min(CHECKED, len(some)))
         outcome = evaluate_study(study, some[place], terminology, now)[0]

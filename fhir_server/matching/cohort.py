@@ -9,7 +9,7 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.matching.criteria import asked
 from fhir_server.matching.people import look
 from fhir_server.matching.permission import NO_STUDY
-from fhir_server.matching.population import Population
+from fhir_server.matching.population import population
 from fhir_server.matching.records import FACTUAL, patients
 from fhir_server.matching.studies import read_group
 from fhir_server.search.index import ENROLLMENT
@@ -39,9 +39,9 @@ async def eligible(server: Server, caller: Caller, group: str, where: Predicate)
             for person in people
             if (facts := next(filter(None, map(person.facts, enrolling or [NO_STUDY])), None)) is not None
         ]
-        population = Population([facts for _, facts in known], server.terminology, now)
-        met = population.of_study(study)
-        ids = {id for number, (some, _) in enumerate(known) if population.outcome(met, number) == "met" for id in some}
+        everyone = population([facts for _, facts in known], server.terminology, now)
+        met = everyone.of_study(study)
+        ids = {id for number, (some, _) in enumerate(known) if everyone.outcome(met, number) == "met" for id in some}
         found += [row.id for row in rows if row.id in ids]
     return found
 

@@ -1,9 +1,9 @@
 """Candidates that follow every write: the change feed, in one process at a time, each change once in effect.
 
-State `match/feed` says up to where the feed was followed and which studies are still to be compared with all patients.
-A step judges a few patients, then writes State: whoever dies in between, the step is done again, and finds that there
-is nothing left to write. State `match/lease` only keeps the others from trying in vain. `match/due/TIME/PATIENT` are
-those whom time alone may change (due.py).
+State `match/feed` says up to where the feed was followed and which studies are still to be compared with all patients:
+whom they may concern comes first (ahead.py). A step judges a few patients, then writes State: whoever dies in between,
+the step is done again, and finds that there is nothing left to write. State `match/lease` only keeps the others from
+trying in vain. `match/due/TIME/PATIENT` are those whom time alone may change (due.py).
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from fhir_server import __version__
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_run import stop
 from fhir_server.matching.affected import RELEVANT, affected
+from fhir_server.matching.ahead import forget, known_to, learning, look_around, put_first
 from fhir_server.matching.criteria import asked
 from fhir_server.matching.due import time_bound
 from fhir_server.matching.judge import Scope, judge
@@ -114,12 +115,14 @@ async def _hold(server: Server, process: str) -> bool:
     """Take or renew the lease; False if another process has it."""
     found = await server.store.get_state(HOLDER)
     if found is not None and found[0] != process.encode():
+        forget(server)  # what the other one learns is not heard of here
         return False
     return await server.store.put_state(HOLDER, process.encode(), found[1] if found else 0, server.clock() + LEASE)
 
 
 async def step(server: Server) -> bool:
-    """Do a little of what is to be done: changes first, then who is due, then a sweep. False if there is nothing.
+    """Do a little of what is to be done: changes first, then who is due, whom a changed study may concern, a sweep, and
+    to get to know everybody. False if there is nothing.
 
     Raises Lost if another process did it at the same time: what both wrote is the same.
     """
@@ -137,10 +140,12 @@ async def step(server: Server) -> bool:
     if rows:
         found = await affected(server, rows)
         sweeps = feed.sweeps
-        if found.studies:
-            sweeps = (*sweeps, Sweep(tuple(found.studies)))
         if any(row.type in ("ResearchStudy", "Group") for row in rows):
             _kept.pop(server.store, None)
+        if found.studies:
+            sweep = Sweep(tuple(found.studies))
+            sweeps = (*(one for one in sweeps if one != sweep), sweep)
+            await put_first(server, (await _every_study(server, version)).studies, tuple(found.studies))
         due = await _judge(server, version, tuple(found.patients), None)
         await _note(server, Feed(after, sweeps, engine), version, due)
         return True
@@ -153,10 +158,16 @@ async def step(server: Server) -> bool:
         await _note(server, feed, version, await _judge(server, version, tuple(patients), None))
         await asyncio.gather(*map(server.store.delete_state, late))
         return True
+    known = known_to(server)
+    if known.first:
+        studies, first = known.first[0]
+        await _note(server, feed, version, await _judge(server, version, first[:PEOPLE], studies))
+        known.first[:1] = [(studies, first[PEOPLE:])] if first[PEOPLE:] else []
+        return True
     if not feed.sweeps:
         if moved:
             await _note(server, feed, version)
-        return False
+        return not known.whole and await look_around(server, await _every_study(server, version))
     sweep, *others = feed.sweeps
     position = None if sweep.after is None else tuple(sweep.after)
     page = await server.store.search(Query(("Patient",), EVERYTHING, count=PEOPLE, after=position))
@@ -218,7 +229,8 @@ async def _every_study(server: Server, version: int) -> Scope:
     ):
         until = monotonic() + KEEP
         every = {one.study.id: one.study for one in await read_studies(server)}
-        scope = Scope(every, True, asked(every.values()), time_bound(every.values()))
+        looked = learning(server, every)
+        scope = Scope(every, True, asked(every.values()), time_bound(every.values()), looked)
         kept = _kept[server.store] = _Kept(version, until, server.terminology, scope)
     return kept.scope
 
@@ -233,11 +245,13 @@ async def _judge(
     scope = every
     if studies is not None and every.studies.keys() >= set(studies):  # one that is gone takes its candidates along
         named = {id: every.studies[id] for id in studies}
-        scope = Scope(named, False, asked(named.values()), every.timed)
+        scope = Scope(named, False, asked(named.values()), every.timed, learning(server, named))
     due: list[tuple[int, str]] = []
     waiting = iter(patients)
     while some := list(islice(waiting, PEOPLE)):
-        cases = await judge(server, scope, (await by_ids(server, "Patient", some)).values())
+        rows = await by_ids(server, "Patient", some)
+        known_to(server).crowd.forget(id for id in some if id not in rows)
+        cases = await judge(server, scope, rows.values())
         await finish(server, scope, cases, MatchSummary())
         due += [(time, case.patient) for case in cases for time in case.due]
     return due

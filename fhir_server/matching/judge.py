@@ -1,7 +1,7 @@
 """Which candidates patients should have: consent first, then the record, then every study. See docs/matching.md."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from fhir_server.matching.candidates import PREFIX, Wanted, pair_id, taken_by_person
@@ -13,7 +13,8 @@ from fhir_server.matching.explain import guidance, silent
 from fhir_server.matching.kinds import HasDiagnosis
 from fhir_server.matching.people import Person, look
 from fhir_server.matching.permission import NO_STUDY
-from fhir_server.matching.population import Population, ones
+from fhir_server.matching.places import ones
+from fhir_server.matching.population import population
 from fhir_server.matching.records import Held, Versioned, held, of_patients
 from fhir_server.server import Server
 from fhir_server.terminology.codes import Concept
@@ -29,6 +30,7 @@ class Scope(NamedTuple):
     whole: bool
     asked: frozenset[Concept]  # what Observations they ask about
     timed: tuple[Leaf, ...] = ()  # the criteria that say when a patient is due; empty if nobody asks
+    looked: Callable[[Person], None] = lambda person: None  # is told of everybody who is judged
 
 
 class Case(NamedTuple):
@@ -50,12 +52,14 @@ async def judge(server: Server, scope: Scope, people: Iterable[Versioned]) -> li
     ResearchSubject are read."""
     now = server.clock()
     persons = await look(server, people, scope.asked, scope.studies.keys(), now)
+    for person in persons:
+        scope.looked(person)
     subjects = await of_patients(server, ("ResearchSubject",), [id for person in persons for id in person.ids])
     ours = [row for rows in subjects.values() for row in rows if row[0]["id"].startswith(PREFIX)]
     kept = await held(server, ours)
     looked_at = [person for person in persons if NO_STUDY in person.known]
-    population = Population([person.known[NO_STUDY] for person in looked_at], server.terminology, now)
-    fitting = {id: population.of_study(study).possible for id, study in scope.studies.items() if study.open}
+    everyone = population([person.known[NO_STUDY] for person in looked_at], server.terminology, now)
+    fitting = {id: everyone.of_study(study).possible for id, study in scope.studies.items() if study.open}
     fits: dict[str, list[str]] = {person.id: [] for person in persons}
     for id, sets in fitting.items():
         for place in ones(sets):

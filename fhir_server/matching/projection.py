@@ -10,7 +10,7 @@ from datetime import date
 from fhir_server.fhir import codec
 from fhir_server.matching.answers import ages_of, newest
 from fhir_server.matching.criteria import Leaf
-from fhir_server.matching.facts import SPREAD, Facts, Source
+from fhir_server.matching.facts import SPREAD, Facts, Found, Region, Source
 from fhir_server.matching.kinds import (
     HadTherapy,
     HasDiagnosis,
@@ -91,19 +91,46 @@ def projection(leaf: Leaf, facts: Facts, today: date) -> Hashable:
             return None
 
 
+def excerpt(leaf: Leaf, facts: Facts) -> Facts:
+    """Facts that show a criterion the same, and hold as little else as is easily left out."""
+    test, bare = leaf.test, Facts("", ())
+    match test:
+        case HasVariant():
+            found, regions = _looked_at(test, facts)
+            return bare._replace(variants=tuple(found), regions=tuple(regions))
+        case HasResult():
+            results = {code: facts.results[code] for code in test.codes if code in facts.results}
+            return bare._replace(results=results, sex=facts.sex)
+        case HasMetastasis():
+            results = {code: facts.results[code] for code in SPREAD if code in facts.results}
+            return bare._replace(diagnoses=facts.diagnoses, results=results, stages=facts.stages)
+    return bare._replace(**{name: getattr(facts, name) for name in _FIELDS[type(test)]})
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {
+    HasDiagnosis: ("diagnoses",),
+    OfStage: ("stages",),
+    OfAge: ("births",),
+    OfSex: ("sex",),
+    InPlace: ("places",),
+    HadTherapy: ("therapies",),
+    HasSpecimen: ("samples",),
+    Holds: ("subjects",),
+    Unjudged: (),
+}
+
+
 def _of(source: Source, dated: bool) -> tuple[bool, str]:
     return source.doubt != "", source.date if dated else ""
 
 
 def _variants(test: HasVariant, facts: Facts, dated: bool) -> Hashable:
-    found = frozenset(
-        (one[:4], one[5:], _of(one.source, dated))
-        for one in facts.variants
-        if one.genes & test.genes or one.concepts & test.concepts
+    found, regions = _looked_at(test, facts)
+    return frozenset((one[:4], one[5:], _of(one.source, dated)) for one in found), frozenset(
+        (one.genes & test.genes, one.whole, one.tested, one.exons, _of(one.source, dated)) for one in regions
     )
-    regions = frozenset(
-        (one.genes & test.genes, one.whole, one.tested, one.exons, _of(one.source, dated))
-        for one in facts.regions
-        if one.genes & test.genes
-    )
-    return found, regions
+
+
+def _looked_at(test: HasVariant, facts: Facts) -> tuple[list[Found], list[Region]]:
+    found = [one for one in facts.variants if one.genes & test.genes or one.concepts & test.concepts]
+    return found, [one for one in facts.regions if one.genes & test.genes]

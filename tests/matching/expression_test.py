@@ -13,7 +13,7 @@ from fhir_server.matching.evaluate import evaluate_study
 from fhir_server.matching.expression import BRACKETS, LONGEST, URL
 from fhir_server.matching.people import Person
 from fhir_server.matching.permission import NO_STUDY, Permission
-from fhir_server.matching.population import Population
+from fhir_server.matching.population import population
 from tests.client import Client, client, refusal
 from tests.matching import world as w
 from tests.matching.evaluate_test import NOW, TERMS, facts, read, years
@@ -166,10 +166,10 @@ def test_sets_of_patients_agree() -> None:
               enumerate((g, b) for g in ("male", "female", "other") for b in ("2000-01-01", "2015", None))]  # fmt: skip
     for expression in ("gender = 'male'", "birthDate < @2010", "birthDate <= today() - 11 years"):
         study = sibling(expression)
-        population = Population(people, TERMS, NOW)
-        sets = population.of_study(study)
+        everyone = population(people, TERMS, NOW)
+        sets = everyone.of_study(study)
         for number, person in enumerate(people):
-            assert population.outcome(sets, number) == evaluate_study(study, person, TERMS, NOW)[0]
+            assert everyone.outcome(sets, number) == evaluate_study(study, person, TERMS, NOW)[0]
 
 
 def test_the_worst_that_is_taken_ends_soon() -> None:

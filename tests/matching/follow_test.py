@@ -12,9 +12,11 @@ from fhir_server.access import OPERATOR, transact
 from fhir_server.app import clock
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.dates import DAY
-from fhir_server.matching import follow
+from fhir_server.matching import ahead, follow
 from fhir_server.matching.follow import Lost, step
 from fhir_server.matching.match import match
+from fhir_server.matching.population import day
+from fhir_server.matching.studies import read_studies
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import Settings
@@ -26,6 +28,8 @@ from tests.matching.match_test import HRESCH, WRITTEN, get, put, server, setup, 
 
 __all__ = ["client", "server"]
 pytestmark = pytest.mark.anyio
+OVER_99 = {"value": 99, "comparator": ">=", "code": "a"}
+MELANOMA = (w.ONCOTREE, "MEL")
 EDITS = deep(60, 600)  # killed_test.py makes 10,000
 
 
@@ -35,6 +39,11 @@ async def settled(server: Server, most: int = 200) -> int:
         if not await step(server):
             return number
     raise AssertionError("It goes on for ever.")
+
+
+async def steps(server: Server, most: int) -> None:
+    for _ in range(most):
+        await step(server)
 
 
 async def delete(server: Server, type: str, id: str) -> None:
@@ -104,6 +113,50 @@ async def test_a_study_that_changes_is_compared_with_everybody(server: Server) -
     await delete(server, "ResearchStudy", study["id"])
     await settled(server)
     assert await status(server) == "ineligible"
+
+
+async def test_a_study_that_changes_is_compared_first_with_whom_it_may_concern(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "PEOPLE", 5)
+    monkeypatch.setattr(ahead, "PEOPLE", 5)
+    study, criteria = w.worked_example()
+    await put(server, study, {**criteria, "characteristic": [w.trait("c2", "30525-0", valueQuantity=OVER_99)]})
+    for number in range(40):
+        id = f"a{number:02}"
+        await put(server, w.patient(id), w.consent(f"{id}-yes", of=id), w.condition(f"{id}-dx", MELANOMA, of=id))
+    await put(server, w.patient(), w.consent("yes"), *w.fitting_record())  # the last in order of creation
+    await settled(server)
+    assert await status(server) is None
+    for begun_anew in (False, True):
+        if begun_anew:
+            ahead.forget(server)
+            await settled(server)  # with nothing else to do it gets to know them again
+        await put(server, criteria)
+        await steps(server, 3)  # the change, which MongoDB may tell twice; those whom it may concern
+        assert await status(server) == "candidate"
+        assert await settled(server) > 40 // 5, "everybody was compared all the same"
+        await put(server, {**criteria, "characteristic": [w.trait("c2", "30525-0", valueQuantity=OVER_99)]})
+        await steps(server, 3)
+        assert await status(server) == "ineligible", "who was a candidate comes first, too"
+        await settled(server)
+
+
+async def test_of_whom_consent_is_withdrawn_or_who_is_gone_nothing_is_kept(server: Server) -> None:
+    await setup(server)
+    await settled(server)
+    crowd = ahead.known_to(server).crowd
+    [study] = (one.study for one in await read_studies(server))
+    assert crowd.likely(study, day(server.clock())) == ["p"]
+    await put(server, w.consent("yes", status="inactive"))
+    await settled(server)
+    assert crowd.likely(study, day(server.clock())) == []
+    await put(server, w.consent("yes"))
+    await settled(server)
+    assert crowd.likely(study, day(server.clock())) == ["p"]
+    await delete(server, "Patient", "p")
+    await settled(server)
+    assert crowd.likely(study, day(server.clock())) == []
 
 
 async def test_a_record_that_moves_to_another_patient_concerns_both(server: Server) -> None:

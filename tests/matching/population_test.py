@@ -4,10 +4,11 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from fhir_server.matching.criteria import asked
+from fhir_server.matching.criteria import Study, asked
 from fhir_server.matching.evaluate import evaluate_study, fails
 from fhir_server.matching.facts import Facts
-from fhir_server.matching.population import Population, bits
+from fhir_server.matching.places import bits
+from fhir_server.matching.population import population
 from fhir_server.matching.score import matched, scored
 from tests.deep import deep
 from tests.matching import world as w
@@ -112,6 +113,14 @@ def trait(random: Random, number: int) -> w.Resource:
     return {**made, "id": f"c{number}", "exclude": random.random() < 0.3}
 
 
+def drawn(random: Random) -> Study:
+    """A random study."""
+    inner = w.group("in", trait(random, 8), trait(random, 9), method=random.choice(("any-of", "all-of")))
+    traits = [trait(random, n) for n in range(random.choice((1, 2, 3)))]
+    traits += [w.within("g", "#in", random.random() < 0.3)] if random.random() < 0.5 else []
+    return read(w.study(), w.group("s-eligibility", *traits, contained=[inner]))
+
+
 def known(patient: w.Resource, made: list[w.Resource]) -> Facts:
     return facts(*made, patient=patient)
 
@@ -139,19 +148,16 @@ def test_the_evidence_listed_is_all_that_an_outcome_rests_on() -> None:
 def test_sets_of_patients_equal_single_pairs() -> None:
     random = Random(17)
     people = [known(*record(random, number)) for number in range(PEOPLE)]
-    population = Population(people, TERMS, NOW)
+    everyone = population(people, TERMS, NOW)
     seen = {"met": 0, "unknown": 0, "not-met": 0}
     for number in range(STUDIES):
-        inner = w.group("in", trait(random, 8), trait(random, 9), method=random.choice(("any-of", "all-of")))
-        traits = [trait(random, n) for n in range(random.choice((1, 2, 3)))]
-        traits += [w.within("g", "#in", random.random() < 0.3)] if random.random() < 0.5 else []
-        study = read(w.study(), w.group("s-eligibility", *traits, contained=[inner]))
+        study = drawn(random)
         assert not study.problems, study.problems
         assert asked([study]) == study.asks
-        sets = population.of_study(study)
+        sets = everyone.of_study(study)
         for place, one in enumerate(people):
             outcome = evaluate_study(study, one, TERMS, NOW)[0]
-            assert population.outcome(sets, place) == outcome, (number, traits)
+            assert everyone.outcome(sets, place) == outcome, (number, study)
             assert fails(study, one, TERMS, NOW) == (outcome == "not-met")
             if place % 5 == 0:
                 assert scored(study, one, TERMS, NOW) == (outcome, matched(study, one, TERMS, NOW).score)

@@ -1,0 +1,95 @@
+"""Whom a study that changed may concern, before everybody is compared with it. docs/decisions/0013-*.md
+
+The process that follows the feed keeps what it has seen of everybody (crowd.py). At first that is nobody: while there
+is nothing else to do it gets to know those it has not judged since it began.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from fhir_server.fhir import codec
+from fhir_server.matching.affected import naming
+from fhir_server.matching.criteria import Leaf, Study
+from fhir_server.matching.crowd import Crowd
+from fhir_server.matching.judge import Scope
+from fhir_server.matching.kinds import HasDiagnosis
+from fhir_server.matching.people import Person, look
+from fhir_server.matching.places import every_place
+from fhir_server.matching.population import day
+from fhir_server.matching.projection import place
+from fhir_server.matching.records import PEOPLE
+from fhir_server.search.index import param_of
+from fhir_server.search.predicate import EVERYTHING
+from fhir_server.server import REQUESTED, Server
+from fhir_server.store.seam import Position, Query, Store
+
+STUDY = param_of("study", "reference")
+DIAGNOSIS = Leaf("", HasDiagnosis("", ()), False)  # what the next study will look at, whatever else it does
+
+log = logging.getLogger("fhir_server")
+
+
+@dataclass(slots=True)
+class Known:
+    """Everybody, as far as they were seen; and who is to be judged first, with which studies."""
+
+    crowd: Crowd
+    position: Position | None = None  # up to where those who were not seen were looked for
+    whole: bool = False  # nobody is left to be looked for
+    first: list[tuple[tuple[str, ...], list[str]]] = field(default_factory=list)
+
+
+_known: WeakKeyDictionary[Store, Known] = WeakKeyDictionary()
+
+
+def known_to(server: Server) -> Known:
+    """What is known; nothing after the code systems became others, by which it was understood."""
+    known = _known.get(server.store)
+    if known is None or known.crowd.terminology is not server.terminology:
+        known = _known[server.store] = Known(Crowd(server.terminology))
+    return known
+
+
+def forget(server: Server) -> None:
+    """Let go of everybody."""
+    _known.pop(server.store, None)
+
+
+def learning(server: Server, studies: Mapping[str, Study]) -> Callable[[Person], None]:
+    """What keeps of everybody who is judged what some studies look at."""
+    crowd, places = known_to(server).crowd, {place(DIAGNOSIS): DIAGNOSIS, **every_place(studies.values())}
+    return lambda person: crowd.learn(person, places, day(server.clock()))
+
+
+async def put_first(server: Server, every: Mapping[str, Study], changed: tuple[str, ...]) -> None:
+    """Judge first those whom changed studies may concern, and who are candidates of them."""
+    known, today = known_to(server), day(server.clock())
+    found: list[str] = []
+    for study in (every[id] for id in changed if id in every and every[id].open):
+        likely = await asyncio.to_thread(known.crowd.likely, study, today)
+        found += likely if 2 * len(likely) <= known.crowd.size else ()  # most people are as soon judged in their turn
+    about = naming(STUDY, "ResearchStudy", changed)
+    async for row in server.store.scan(Query(("ResearchSubject",), about)):
+        reference = codec.decode(row.body).get("individual", {}).get("reference", "")
+        found.append(reference.removeprefix("Patient/"))
+    first = list(dict.fromkeys(found))
+    log.info("%d studies changed: of %d people %d come first", len(changed), known.crowd.size, len(first))
+    known.first = [one for one in known.first if one[0] != changed]
+    if first:
+        known.first.append((changed, first))
+
+
+async def look_around(server: Server, scope: Scope) -> bool:
+    """Get to know a few people more. False if there are none, or if requests come: there is no hurry."""
+    known = known_to(server)
+    if server.requested.get(REQUESTED):
+        return False
+    page = await server.store.search(Query(("Patient",), EVERYTHING, count=PEOPLE, after=known.position))
+    new = [(codec.decode(row.body), row.version) for row in page.rows if row.id not in known.crowd.seen]
+    for person in await look(server, new, scope.asked, scope.studies.keys(), server.clock()):
+        scope.looked(person)
+    known.position, known.whole = page.next, page.next is None
+    return not known.whole
