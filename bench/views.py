@@ -20,9 +20,10 @@ from bench import corpus, machine
 from bench.run import Figure
 from fhir_server.app import open_server
 from fhir_server.fhir.codec import decode, encode
+from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import from_environ
-from fhir_server.store.seam import Change, Tx
+from fhir_server.store.seam import Change, Query, Tx
 from fhir_server.views.table import of_store, table
 
 SCALES = {"20k": 20_000, "100k": 100_000, "1M": 1_000_000}
@@ -91,7 +92,8 @@ async def measured(url: str, kind: str, count: int, processes: int) -> list[Figu
     """Both views to Parquet, the better of two runs each."""
     figures = []
     async with open_server(replace(from_environ(), store=url)) as server:
-        await filled(server, count)
+        if not await server.store.count(Query(("Observation",), EVERYTHING)):
+            await filled(server, count)
         base = server.settings.base
         raw = _raw(url) if url.startswith("sqlite") else ""
         for name, view in (("a row for each", VIEW), ("a row for each component", BY_COMPONENT)):
@@ -124,10 +126,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.views", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scale", choices=SCALES, default="100k", help="Observations in the store (default: 100k)")
     parser.add_argument("--mongo", action="store_true", help="MongoDB as well (tests/mongod.py)")
-    parser.add_argument("--processes", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="that evaluate")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 2, help="that evaluate")
+    parser.add_argument("--store", help="a store to keep, empty or filled by this; nothing else is measured then")
     args = parser.parse_args()
     print(f"{machine.describe()}\n\n| what | result | to reach | raw limit or detail |\n|---|---|---|---|", flush=True)
     count = SCALES[args.scale]
+    if args.store:
+        kind = "SQLite" if args.store.startswith("sqlite") else "MongoDB"
+        return _print(asyncio.run(measured(args.store, kind, count, args.processes)))
     with tempfile.TemporaryDirectory(prefix="fhir-server-bench-") as name:
         _print(asyncio.run(measured(f"sqlite:///{Path(name) / 'views.db'}", "SQLite", count, args.processes)))
     if args.mongo:

@@ -33,7 +33,7 @@ async def _view(args: argparse.Namespace, settings: Settings, kind: str) -> Writ
             print(f"\r{count:,} resources ", end="", file=sys.stderr, flush=True)
 
     definition = decode(args.file.read_bytes())
-    processes = args.processes or max(1, (os.cpu_count() or 2) - 1)
+    processes = args.processes or os.cpu_count() or 2
     with _opened(args.out) as file:
 
         async def written(source: Source) -> Written:

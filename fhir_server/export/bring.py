@@ -12,9 +12,9 @@ import itertools
 import multiprocessing
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -30,6 +30,7 @@ from fhir_server.fhir import codec
 from fhir_server.fhir.outcome import FhirError, Issue, refuse
 from fhir_server.interactions.custom import read_custom
 from fhir_server.interactions.draft import change
+from fhir_server.interactions.job_run import stop
 from fhir_server.interactions.profiles import require_profiles
 from fhir_server.server import Server
 
@@ -152,30 +153,42 @@ async def bring_file(how: Bringing, path: Path, progress: Import) -> Note:
         return note
     note = Note() if note.finished else note
     writing = Writing(server, how.caller, key, how.name or str(path), how.keep, how.by_identifier, note, version)
+    async with aclosing(_prepared(how, digest, _pieces(path, note.line, server.settings.max_body))) as pieces:
+        following = asyncio.ensure_future(anext(pieces, None))
+        try:
+            while (piece := await following) is not None:
+                last, rows = piece
+                following = asyncio.ensure_future(anext(pieces, None))  # read while the store writes
+                refused = await writing.write(rows, last)
+                for one in refused:
+                    how.refused(Refusal(path, *one))
+                progress.stored += len(rows) - len(refused)
+                progress.refused += len(refused)
+                how.report(progress)
+        except Overtaken:
+            raise refuse(409, "conflict", "Another import of the same file is under way.") from None
+        finally:
+            await stop(following)
+    note = replace(writing.note, finished=True, by=how.job)
+    await server.store.put_state(key, msgspec.json.encode(note), writing.version)
+    progress.files_done += 1
+    return note
+
+
+async def _prepared(
+    how: Bringing, digest: str, pieces: Iterator[Piece]
+) -> AsyncGenerator[tuple[int, list[Ready | Refused]], None]:
+    """The pieces made ready, each with the number of its last line."""
     loop, under_way = asyncio.get_running_loop(), deque[tuple[Piece, asyncio.Future[bytes]]]()
-    pieces = _pieces(path, note.line, server.settings.max_body)
     while True:
         room = max(0, AHEAD * how.workers - len(under_way))
         for piece in await asyncio.to_thread(list, itertools.islice(pieces, room)):  # files are large: others go on
             given = (digest, piece.first, piece.lines, how.type, how.source)
             under_way.append((piece, loop.run_in_executor(how.pool, prepare, *given)))
         if not under_way:
-            break
+            return
         piece, prepared = under_way.popleft()
-        rows = await _judged(server, ready(await prepared))
-        try:
-            refused = await writing.write(rows, piece.first + len(piece.lines) - 1)
-        except Overtaken:
-            raise refuse(409, "conflict", "Another import of the same file is under way.") from None
-        for one in refused:
-            how.refused(Refusal(path, *one))
-        progress.stored += len(rows) - len(refused)
-        progress.refused += len(refused)
-        how.report(progress)
-    note = replace(writing.note, finished=True, by=how.job)
-    await server.store.put_state(key, msgspec.json.encode(note), writing.version)
-    progress.files_done += 1
-    return note
+        yield piece.first + len(piece.lines) - 1, await _judged(how.server, ready(await prepared))
 
 
 async def _judged(server: Server, rows: list[Ready | Refused]) -> list[Ready | Refused]:

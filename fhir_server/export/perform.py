@@ -34,7 +34,8 @@ from fhir_server.server import REQUESTED, Server
 from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
-FEW = 100  # resources of a page while requests come: they wait until it is written
+# While requests come they wait for a page to be written: it holds few resources, and after it they have a time alone.
+FEW, REST = 100, 0.004  # resources, seconds
 PAUSE, DECODED = 200, 50  # lines of a block, and resources that are decoded, between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
@@ -137,7 +138,7 @@ class Writing:
                 self.job.here += count
                 if self._full():
                     await self._close(batch.place)
-                await asyncio.sleep(0)
+                await asyncio.sleep(REST if self.server.requested.get(REQUESTED) else 0)
 
     async def _blocks(self, scope: Scope) -> None:
         """The files of one type each, made into files of persons."""

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fhir_server.access import OPERATOR, Caller
 from fhir_server.access.asking import caller_for
@@ -65,7 +66,7 @@ async def working(server: Server, shapes: Shapes) -> AsyncIterator[None]:
         await stop(watch, *server.jobs)
 
 
-async def stop(*tasks: "asyncio.Task[None]") -> None:
+async def stop(*tasks: "asyncio.Future[Any]") -> None:
     """Cancel tasks until they have ended: once is not enough where `wait_for` is awaited, which in Python 3.11 loses a
     cancellation that meets a result (a query of MongoDB in one of twenty tries)."""
     while left := [task for task in tasks if not task.done()]:

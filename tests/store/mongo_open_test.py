@@ -155,6 +155,25 @@ async def test_the_usual_searches_read_only_what_they_return(
     assert told["plan"]["executionStats"]["totalDocsExamined"] <= most
 
 
+async def test_a_pair_of_codes_that_many_have_is_read_in_order(mongo: mongod.MongoServer) -> None:
+    store = await open_mongo(mongo.uri("pairs"))
+    pair = Param("gene-protein-change", "token$token")
+
+    async def work(tx: Tx) -> None:
+        for number in range(60):
+            entry = (pair, "http://www.genenames.org", "HGNC:1097", f"http://hgvs{number % 2}", "p.Val600Glu")
+            await tx.write(Change("Observation", str(number), 1, number, "PUT", b"{}", (entry,)))
+
+    await store.transact(work)
+    where = Is(pair, (("1.code", "=", "HGNC:1097"), ("2.code", "=", "p.Val600Glu")))
+    told = await store.explain(Query(("Observation",), where, count=5))
+    assert "SORT" not in stages(told["plan"]["winningPlan"]), "what many have is not read whole for a page"
+    assert told["plan"]["executionStats"]["totalDocsExamined"] <= 7
+    page = await store.search(Query(("Observation",), where, count=50))
+    assert [row.id for row in page.rows] == [str(number) for number in range(50)]
+    await store.close()
+
+
 async def test_index_keys_are_counted(timelines: MongoStore) -> None:
     resources, keys = await index_keys(timelines.database)
     # _id, created, updated both ways, date-; 2 of key, 2 of compartment, 1 + 1 of dates, 1 empty quantity; 4 of version

@@ -99,7 +99,8 @@ class Compiler:
             return self._column(param, tests)
         shape = SHAPES[param]
         found = condition(shape, param.code, tests)
-        if sure and shape.kind == "token" and isinstance(found, Within) and not found.regex and len(self.types) == 1:
+        coded = sure and set(shape.kind.split("$")) == {"token"}
+        if coded and isinstance(found, Within) and not found.regex and len(self.types) == 1:
             keys = await exact_keys(self.database, self.session, "key", self.types[0], found.low, found.high)
             found = Exact(keys) if keys and self.types[0] not in self.overflowing else found
         return await self.entry(entry_filter(shape, found, tests))
