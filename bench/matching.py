@@ -177,15 +177,16 @@ async def stored(store: str, trials: int, patients: int, others: int) -> list[st
 
 
 async def changed(server: Server, name: str, people: int) -> list[str]:
-    """A trial gets the criteria of another: whom it may concern is decided, then judged, then everybody is compared."""
-    _, group = trial(Random(99), 0)
-    await put(server, group)
+    """A trial gets other criteria: whom it may concern is decided, then judged, then everybody is compared with it."""
+    _, group = trial(Random(5), 0)
+    sought = [one for one in group["characteristic"] if one["id"] in ("dx", "age", "ecog")]
+    await put(server, {**group, "characteristic": sought})
     known, began = known_to(server), time.perf_counter()
-    while not known.first:
-        await step(server)
+    while not known.first and await step(server):
+        pass
     decided, concerned = time.perf_counter() - began, sum(len(ids) for _, ids in known.first)
-    while known.first:
-        await step(server)
+    while known.first and await step(server):
+        pass
     written = time.perf_counter() - began
     while await step(server):
         pass

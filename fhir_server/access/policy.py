@@ -189,9 +189,11 @@ class Ruled:
     async def _concluded(self, change: Change, patients: Set[str]) -> None:
         """A conclusion of the matcher is written. A new one joins what is held before more is written of its pair; else
         all that is about the persons has to be looked at."""
+        holding = [one for one in await self.policies(patients) if one is not None and holds_in(one)]
+        if not holding:
+            return
         refs = grounds(codec.decode(change.body)) if change.body else frozenset[str]()
-        policies = await self.policies(patients)
-        moved = [one for one in policies if one is not None and moves(holds_in(one), change.id, refs)]
+        moved = [one for one in holding if moves(holds_in(one), change.id, refs)]
         id = change.id.encode()
         if moved and (change.version > 1 or any(id in one.body for one in self._changes if one.type != change.type)):
             self._stale |= patients

@@ -60,8 +60,8 @@ def forget(server: Server) -> None:
 
 def learning(server: Server, studies: Mapping[str, Study]) -> Callable[[Person], None]:
     """What keeps of everybody who is judged what some studies look at."""
-    crowd, places = known_to(server).crowd, {place(DIAGNOSIS): DIAGNOSIS, **every_place(studies.values())}
-    return lambda person: crowd.learn(person, places, day(server.clock()))
+    places = {place(DIAGNOSIS): DIAGNOSIS, **every_place(studies.values())}
+    return lambda person: known_to(server).crowd.learn(person, places, day(server.clock()))
 
 
 async def put_first(server: Server, every: Mapping[str, Study], changed: tuple[str, ...]) -> None:

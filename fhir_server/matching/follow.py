@@ -28,7 +28,7 @@ from fhir_server.matching.due import time_bound
 from fhir_server.matching.judge import Scope, judge
 from fhir_server.matching.match import MatchSummary, finish
 from fhir_server.matching.records import PEOPLE, by_ids
-from fhir_server.matching.studies import read_studies
+from fhir_server.matching.studies import Registered, read_studies
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.store.seam import Busy, Conflict, Query, Store, StoreError, Tx
@@ -66,6 +66,7 @@ class _Kept(NamedTuple):
     version: int
     until: float
     terminology: Terminology
+    studies: list[Registered]
     scope: Scope
 
 
@@ -227,11 +228,14 @@ async def _every_study(server: Server, version: int) -> Scope:
         or kept.until < monotonic()
         or kept.terminology is not server.terminology
     ):
-        until = monotonic() + KEEP
-        every = {one.study.id: one.study for one in await read_studies(server)}
-        looked = learning(server, every)
-        scope = Scope(every, True, asked(every.values()), time_bound(every.values()), looked)
-        kept = _kept[server.store] = _Kept(version, until, server.terminology, scope)
+        until, found = monotonic() + KEEP, await read_studies(server)
+        if kept is None or kept.studies is not found or kept.terminology is not server.terminology:
+            every = {one.study.id: one.study for one in found}
+            looked = learning(server, every)
+            scope = Scope(every, True, asked(every.values()), time_bound(every.values()), looked)
+        else:
+            scope = kept.scope
+        kept = _kept[server.store] = _Kept(version, until, server.terminology, found, scope)
     return kept.scope
 
 
