@@ -148,7 +148,7 @@ class Writer:
             await asyncio.sleep(random.random() / 100)
 
 
-@pytest.mark.timeout(deep(120, 1800))
+@pytest.mark.timeout(deep(120, 5400))
 @pytest.mark.parametrize("piece", range(PIECES))
 def test_a_chain_of_exports_rebuilds_the_store(client: Researcher, piece: int) -> None:
     for run in range(deep(1, 100)):
