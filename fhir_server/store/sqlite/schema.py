@@ -53,6 +53,7 @@ CREATE TABLE timeline (
 CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires INTEGER) WITHOUT ROWID;
 CREATE INDEX state_expires ON state (expires) WHERE expires IS NOT NULL;
 """
+RECENT = "CREATE INDEX IF NOT EXISTS version_updated ON version (updated)"  # where what is new begins (history.py)
 
 
 def connect(path: Path, *, write: bool, cache_mib: int) -> sqlite3.Connection:
@@ -111,7 +112,7 @@ def prepare(path: Path) -> bytes:
             for column in ("rule", "until"):
                 fresh.execute(f"ALTER TABLE resource ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
             fresh.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        for statement in terms.TABLES:  # later than schema 1, and no part of what its readers know
+        for statement in (RECENT, *terms.TABLES):  # later than schema 1, and no part of what its readers know
             fresh.execute(statement)
         fresh.execute("COMMIT")
         key = fresh.execute("SELECT value FROM meta WHERE name='hash_key'").fetchone()[0]
