@@ -33,7 +33,6 @@ NAME = re.compile(r"[0-9]{1,6}\.[A-Za-z]{1,64}\.ndjson", re.ASCII)
 _REFERENCES = re.compile(rb'"reference":"([^"]*)"')
 _PATIENTS = re.compile(rb'"reference":"(Patient/[^"]*)"')
 _PATIENT = b"Patient/"
-EARLY = 16_000_000  # bytes after which the disk is told to begin
 _ATTACHED = b'"url":"Binary/'
 
 
@@ -95,13 +94,6 @@ async def sweep(server: Server) -> int:
     return len(gone)
 
 
-def begin_writing(file: int) -> None:
-    """Let the disk begin with what was written so far, without waiting for it: then less is left for the end of a file.
-    What Linux is told not to need any more it writes at once; others do as they like."""
-    with contextlib.suppress(AttributeError, OSError):
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
 def patients_of(path: Path) -> frozenset[str]:
     """The ids of the patients whose data a finished file holds, or who are named in it."""
     return frozenset(path.with_name(path.name + ".patients").read_text().split())
@@ -112,7 +104,7 @@ class Output:
 
     def __init__(self, folder: Path, name: str, kind: str, type: str, base: str) -> None:
         self.path, self.kind, self.type = folder / name, kind, type
-        self.count = self.size = self._begun = 0
+        self.count = self.size = 0
         self._part = folder / f"{name}.{secrets.token_hex(4)}.part"
         self._file = self._part.open("wb")
         self._base = f"{base}/".encode()
@@ -153,10 +145,6 @@ class Output:
         self._ids += ids
         self.count += len(ids)
         self.size += len(chunk) + 1
-        if self.size > self._begun + EARLY:
-            self._begun = self.size
-            self._file.flush()
-            begin_writing(self._file.fileno())
 
     def write_line(self, line: bytes, counted: bool = True) -> None:
         """Add a line that is no stored resource, and counts as one, or not."""
