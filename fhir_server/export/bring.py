@@ -159,6 +159,7 @@ async def bring_file(how: Bringing, path: Path, progress: Import) -> Note:
             while (piece := await following) is not None:
                 last, rows = piece
                 following = asyncio.ensure_future(anext(pieces, None))  # read while the store writes
+                rows = await _judged(server, rows)  # by what the pieces before have stored
                 refused = await writing.write(rows, last)
                 for one in refused:
                     how.refused(Refusal(path, *one))
@@ -188,7 +189,7 @@ async def _prepared(
         if not under_way:
             return
         piece, prepared = under_way.popleft()
-        yield piece.first + len(piece.lines) - 1, await _judged(how.server, ready(await prepared))
+        yield piece.first + len(piece.lines) - 1, ready(await prepared)
 
 
 async def _judged(server: Server, rows: list[Ready | Refused]) -> list[Ready | Refused]:

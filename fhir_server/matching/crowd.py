@@ -6,7 +6,7 @@ nothing is kept.
 """
 
 from array import array
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import repeat
@@ -31,11 +31,10 @@ class Crowd:
 
     def __init__(self, terminology: Terminology) -> None:
         self.terminology = terminology
-        self.seen: set[str] = set()  # ids of all Patients that were looked at
         self._ids: list[str] = []  # by number; "" where nobody is any more
         self._numbers: dict[str, int] = {}
         self._free: list[int] = []
-        self._named: dict[str, frozenset[str]] = {}  # the studies that a person's Consents name: judged one by one
+        self._named: dict[str, frozenset[str]] = {}  # studies that a person's Consents name and permit
         self._columns: dict[Hashable, _Column] = {}  # by place
 
     @property
@@ -43,14 +42,19 @@ class Crowd:
         """How many numbers there are."""
         return len(self._ids)
 
+    @property
+    def full(self) -> bool:
+        """Whether nobody more is kept."""
+        return max(len(self._numbers), len(self._named)) >= MOST
+
     def learn(self, person: Person, places: Mapping[Hashable, Leaf], today: date) -> None:
         """Keep what some places show of a person. What other places showed stays."""
-        self.seen.update(person.ids)
         self.forget(id for id in person.ids if id != person.id)
-        if person.permission.named and person.known:
-            self._named[person.id] = person.permission.named
-        else:
-            self._named.pop(person.id, None)
+        permission = person.permission
+        named = frozenset(id for id in permission.named if not person.deceased and permission.of_study(id))
+        self._named.pop(person.id, None)
+        if named and not self.full:
+            self._named[person.id] = named
         facts = person.known.get(NO_STUDY)
         if facts is None:
             self._leave(person.id)
@@ -67,9 +71,15 @@ class Crowd:
             self._named.pop(id, None)
             self._leave(id)
 
-    def likely(self, study: Study, today: date) -> list[str]:
-        """Whom a study does not surely rule out: the ids of the Patients that lead."""
+    def only(self, places: Container[Hashable]) -> None:
+        """Let go of what places show that nobody looks at any more."""
+        self._columns = {at: column for at, column in self._columns.items() if at in places}
+
+    def likely(self, study: Study, today: date, most: int) -> list[str]:
+        """Whom a study does not surely rule out: ids of Patients that lead; nobody if they are more than `most`."""
         found = Population(self, self.terminology, today).of_study(study).possible
+        if found.bit_count() - len(self._free) > most:  # of who is not there, all is possible
+            return []
         ids = dict.fromkeys(self._ids[number] for number in ones(found))
         ids.update((id, None) for id, named in self._named.items() if study.id in named)
         ids.pop("", None)
@@ -99,7 +109,7 @@ class Crowd:
 
 @dataclass(slots=True)
 class _Shared:
-    """A projection: what it is, whose facts have it (no more of them than show it), and how many people have it."""
+    """A projection: what it is, facts that have it and show no more, and how many people have it."""
 
     key: Hashable
     facts: Facts
@@ -122,7 +132,7 @@ class _Column:
         at = self._places.get(key)
         if at is None:
             at = self._places[key] = self._free.pop() if self._free else len(self.shared)
-            self.shared[at : at + 1] = [_Shared(key, excerpt(self._leaf, facts))]
+            self.shared[at : at + 1] = [_Shared(key, excerpt(self._leaf, facts, today))]
         self._hold(number, at)
 
     def drop(self, number: int) -> None:

@@ -22,7 +22,7 @@ from fhir_server import __version__
 from fhir_server.interactions.custom import rewired
 from fhir_server.interactions.job_run import stop
 from fhir_server.matching.affected import RELEVANT, affected
-from fhir_server.matching.ahead import forget, known_to, learning, look_around, put_first
+from fhir_server.matching.ahead import EXPUNGED, forget, hear, known_to, learning, look_around, put_first
 from fhir_server.matching.criteria import asked
 from fhir_server.matching.due import time_bound
 from fhir_server.matching.judge import Scope, judge
@@ -127,7 +127,8 @@ async def step(server: Server) -> bool:
 
     Raises Lost if another process did it at the same time: what both wrote is the same.
     """
-    feed, version = await _feed(server)
+    feed, version, expunged = await _feed(server)
+    hear(server, expunged)
     engine = " ".join(map(str, (__version__, server.settings.match_unknowns, *server.editions)))
     if version == 0 or feed.engine != engine:
         after = feed.after if version else await _end(server)
@@ -136,6 +137,7 @@ async def step(server: Server) -> bool:
     try:
         rows, after = await _changes(server, feed.after)
     except StoreError:  # the feed does not reach back so far
+        forget(server)
         await _note(server, Feed(await _end(server), (Sweep(),), engine), version)
         return True
     if rows:
@@ -178,9 +180,11 @@ async def step(server: Server) -> bool:
     return True
 
 
-async def _feed(server: Server) -> tuple[Feed, int]:
-    found = await server.store.get_state(FEED)
-    return (msgspec.json.decode(found[0], type=Feed), found[1]) if found else (Feed(), 0)
+async def _feed(server: Server) -> tuple[Feed, int, int]:
+    """How far it came, the version of that, and how often something was removed for good."""
+    found = await server.store.get_states([FEED, EXPUNGED])
+    value, version = found.get(FEED, (b"{}", 0))
+    return msgspec.json.decode(value, type=Feed), version, found[EXPUNGED][1] if EXPUNGED in found else 0
 
 
 async def _note(server: Server, feed: Feed, version: int, due: Iterable[tuple[int, str]] = ()) -> None:
@@ -189,6 +193,7 @@ async def _note(server: Server, feed: Feed, version: int, due: Iterable[tuple[in
 
     async def work(tx: Tx) -> None:  # enc_hook: a driver may count in an int type of its own
         if not await tx.put_state(FEED, msgspec.json.encode(feed, enc_hook=int), version):
+            forget(server)  # what the other process learned is not heard of here
             raise Lost
         for key in keys:
             await tx.put_state(key, b"{}", 0)
@@ -231,7 +236,7 @@ async def _every_study(server: Server, version: int) -> Scope:
         until, found = monotonic() + KEEP, await read_studies(server)
         if kept is None or kept.studies is not found or kept.terminology is not server.terminology:
             every = {one.study.id: one.study for one in found}
-            looked = learning(server, every)
+            looked = learning(server, every, whole=True)
             scope = Scope(every, True, asked(every.values()), time_bound(every.values()), looked)
         else:
             scope = kept.scope
@@ -249,7 +254,7 @@ async def _judge(
     scope = every
     if studies is not None and every.studies.keys() >= set(studies):  # one that is gone takes its candidates along
         named = {id: every.studies[id] for id in studies}
-        scope = Scope(named, False, asked(named.values()), every.timed, learning(server, named))
+        scope = Scope(named, False, asked(named.values()), every.timed, learning(server, named, whole=False))
     due: list[tuple[int, str]] = []
     waiting = iter(patients)
     while some := list(islice(waiting, PEOPLE)):

@@ -114,10 +114,11 @@ def _grouped(groups: Collection[list[int]], people: Sequence[Facts]) -> _Groups:
 
 def ones(held: int) -> Iterator[int]:
     """The numbers that are in a set."""
-    while held:
-        lowest = held & -held
-        yield lowest.bit_length() - 1
-        held ^= lowest
+    digits = bin(held)[:1:-1]
+    at = digits.find("1")
+    while at >= 0:
+        yield at
+        at = digits.find("1", at + 1)
 
 
 def bits(numbers: Iterable[int], size: int) -> int:

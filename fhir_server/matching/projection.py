@@ -4,14 +4,16 @@ Sources are left out but for whether they are in doubt, and, where a criterion l
 date. population.py judges each distinct projection once, however many patients share it.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from datetime import date
+from typing import Any
 
 from fhir_server.fhir import codec
 from fhir_server.matching.answers import ages_of, newest
 from fhir_server.matching.criteria import Leaf
 from fhir_server.matching.facts import SPREAD, Facts, Found, Region, Source
 from fhir_server.matching.kinds import (
+    Duration,
     HadTherapy,
     HasDiagnosis,
     HasMetastasis,
@@ -91,33 +93,55 @@ def projection(leaf: Leaf, facts: Facts, today: date) -> Hashable:
             return None
 
 
-def excerpt(leaf: Leaf, facts: Facts) -> Facts:
-    """Facts that show a criterion the same, and hold as little else as is easily left out."""
-    test, bare = leaf.test, Facts("", ())
+def excerpt(leaf: Leaf, facts: Facts, today: date) -> Facts:
+    """Facts that show a criterion the same on one day, and nothing that others with the same projection do not show."""
+    test, dated, bare = leaf.test, leaf.max_age is not None, Facts("", ())
     match test:
+        case HasDiagnosis():
+            return bare._replace(diagnoses=_unnamed(facts.diagnoses, False))
+        case HasMetastasis():
+            category = {code: _bare(facts.results[code], True) for code in SPREAD if code in facts.results}
+            stages, diagnoses = _unnamed(facts.stages[-1:], False), _unnamed(facts.diagnoses, False)
+            return bare._replace(diagnoses=diagnoses, results=category, stages=stages)
+        case OfStage():
+            return bare._replace(stages=_unnamed(facts.stages if dated else facts.stages[-1:], dated))
+        case OfAge():
+            ages = facts.births and ages_of(facts.births, today, test.unit)
+            days = [Duration(age, test.unit).before(today).isoformat() for age in ages or ()]
+            return bare._replace(births=tuple(days) if days else facts.births)  # what is no date says nothing
+        case OfSex():
+            return bare._replace(sex=facts.sex)
+        case InPlace():
+            return bare._replace(places=facts.places)
         case HasVariant():
             found, regions = _looked_at(test, facts)
-            return bare._replace(variants=tuple(found), regions=tuple(regions))
+            return bare._replace(variants=_unnamed(found, dated), regions=_unnamed(regions, dated))
         case HasResult():
             results = {code: facts.results[code] for code in test.codes if code in facts.results}
-            return bare._replace(results=results, sex=facts.sex)
-        case HasMetastasis():
-            results = {code: facts.results[code] for code in SPREAD if code in facts.results}
-            return bare._replace(diagnoses=facts.diagnoses, results=results, stages=facts.stages)
-    return bare._replace(**{name: getattr(facts, name) for name in _FIELDS[type(test)]})
+            if results and not dated:
+                last = newest(results.values())
+                results = {next(code for code, one in results.items() if one is last): last}
+            bared = {code: _bare(one, dated) for code, one in results.items()}
+            return bare._replace(results=bared, sex=facts.sex if test.not_for else "")
+        case HadTherapy():
+            given = facts.therapies if test.washout else [one._replace(last="") for one in facts.therapies]
+            return bare._replace(therapies=_unnamed(given, False))
+        case HasSpecimen():
+            return bare._replace(samples=_unnamed(facts.samples, False))
+        case Holds():
+            return bare._replace(subjects=facts.subjects)
+        case Unjudged():
+            return bare
 
 
-_FIELDS: dict[type, tuple[str, ...]] = {
-    HasDiagnosis: ("diagnoses",),
-    OfStage: ("stages",),
-    OfAge: ("births",),
-    OfSex: ("sex",),
-    InPlace: ("places",),
-    HadTherapy: ("therapies",),
-    HasSpecimen: ("samples",),
-    Holds: ("subjects",),
-    Unjudged: (),
-}
+def _unnamed(found: Iterable[Any], dated: bool) -> tuple[Any, ...]:
+    return tuple(_bare(one, dated) for one in found)
+
+
+def _bare(fact: Any, dated: bool) -> Any:
+    """A fact without its name, and of its source only whether it is in doubt and, if it is asked for, its date."""
+    source = Source("", fact.source.date if dated else "", fact.source.doubt)
+    return fact._replace(source=source, **({"name": ""} if "name" in fact._fields else {}))
 
 
 def _of(source: Source, dated: bool) -> tuple[bool, str]:

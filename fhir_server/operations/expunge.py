@@ -14,6 +14,7 @@ from fhir_server.fhir.outcome import refuse
 from fhir_server.interactions.ask import Answer, Ask
 from fhir_server.interactions.may import immutable
 from fhir_server.interactions.visible import not_found
+from fhir_server.matching.ahead import removing
 from fhir_server.matching.studies import DESCRIBING, mark
 from fhir_server.operations.inputs import Inputs
 from fhir_server.operations.record import groups, membership
@@ -69,6 +70,7 @@ async def expunge(server: Server, caller: Caller, ask: Ask, given: Inputs) -> An
 async def _remove(batch: Sequence[Key], now: int, tx: Tx) -> int:
     if any(type in DESCRIBING for type, _ in batch):
         await mark(tx)
+    await removing(tx)
     return await tx.expunge(batch, now)
 
 

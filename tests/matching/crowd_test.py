@@ -21,7 +21,7 @@ PEOPLE, EDITS = deep(60, 600), deep(200, 3000)
 
 
 def person(id: str, facts: Facts | None, *others: str, named: frozenset[str] = frozenset()) -> Person:
-    permission = Permission((), facts is not None, named, FOREVER, MappingProxyType({}))
+    permission = Permission((), facts is not None, named, FOREVER, MappingProxyType({}))  # no rule denies
     return Person(id, (id, *others), permission, None, False, {} if facts is None else {NO_STUDY: facts})
 
 
@@ -34,7 +34,7 @@ def test_an_excerpt_shows_a_criterion_the_same() -> None:
     for leaf in every.values():
         for facts in people:
             whole = answered(leaf, facts, TERMS, day(NOW)).outcome
-            assert answered(leaf, excerpt(leaf, facts), TERMS, day(NOW)).outcome == whole, leaf
+            assert answered(leaf, excerpt(leaf, facts, day(NOW)), TERMS, day(NOW)).outcome == whole, leaf
     assert len({type(leaf.test) for leaf in every.values()}) > 8
 
 
@@ -57,7 +57,7 @@ def test_whoever_is_not_ruled_out_is_likely_however_people_come_change_and_go() 
             now.pop(gone, None)
         study = random.choice(studies)
         likely = {one for one, facts in now.items() if not fails(study, facts, TERMS, NOW)}
-        assert set(crowd.likely(study, day(NOW))) == likely
+        assert set(crowd.likely(study, day(NOW), PEOPLE)) == likely
         found += len(likely)
     assert found > EDITS
     assert crowd.size <= PEOPLE, "numbers are used again"
@@ -69,7 +69,7 @@ def test_of_what_was_never_looked_at_everything_is_possible() -> None:
     random, crowd = Random(37), Crowd(TERMS)
     facts = known(*record(random, 1))
     crowd.learn(person("p", facts), {}, day(NOW))
-    assert all(crowd.likely(drawn(random), day(NOW)) == ["p"] for _ in range(20))
+    assert all(crowd.likely(drawn(random), day(NOW), 1) == ["p"] for _ in range(20))
 
 
 def test_two_patients_who_turn_out_to_be_one_are_one() -> None:
@@ -77,7 +77,7 @@ def test_two_patients_who_turn_out_to_be_one_are_one() -> None:
     facts = known(*record(random, 1))
     for one in (person("p", facts), person("q", facts), person("q", facts, "p")):
         crowd.learn(one, {}, day(NOW))
-    assert crowd.likely(drawn(random), day(NOW)) == ["q"]
+    assert crowd.likely(drawn(random), day(NOW), 1) == ["q"]
 
 
 def test_whose_consents_name_a_study_is_judged_one_by_one() -> None:
@@ -88,4 +88,36 @@ def test_whose_consents_name_a_study_is_judged_one_by_one() -> None:
         pass
     for named in (frozenset({study.id}), frozenset({"another"})):
         crowd.learn(person("p", facts, named=named), places, day(NOW))
-        assert crowd.likely(study, day(NOW)) == (["p"] if study.id in named else [])
+        assert crowd.likely(study, day(NOW), 1) == (["p"] if study.id in named else [])
+
+
+def test_what_stands_for_many_does_not_tell_whose_it_was() -> None:
+    """Whoever withdraws their consent may have been the first of some who are alike."""
+    random, crowd = Random(47), Crowd(TERMS)
+    places = every_place([drawn(random) for _ in range(60)])
+    people = [known(*record(random, number)) for number in range(PEOPLE)]
+    for number, facts in enumerate(people):
+        crowd.learn(person(f"p{number}", facts), places, day(NOW))
+    kept = repr([one.facts for column in crowd._columns.values() for one in column.shared if one is not None])
+    assert "Diagnosis(" in kept
+    for told in ("/_history/", "1960-05-01", "2008-06-02", repr(people[0].id)):
+        assert told in repr(people)
+        assert told not in kept
+
+
+def test_places_that_no_study_looks_at_are_let_go() -> None:
+    random, crowd = Random(53), Crowd(TERMS)
+    places = every_place([drawn(random) for _ in range(40)])
+    crowd.learn(person("p", known(*record(random, 1))), places, day(NOW))
+    at, leaf = next(iter(places.items()))
+    crowd.only({at})
+    assert crowd.index(leaf) is not None
+    assert [crowd.index(other) for key, other in places.items() if key != at] == [None] * (len(places) - 1)
+
+
+def test_more_than_are_asked_for_are_nobody() -> None:
+    random, crowd = Random(59), Crowd(TERMS)
+    for number in range(3):
+        crowd.learn(person(f"p{number}", known(*record(random, number))), {}, day(NOW))
+    assert len(crowd.likely(drawn(random), day(NOW), 3)) == 3
+    assert crowd.likely(drawn(random), day(NOW), 2) == []

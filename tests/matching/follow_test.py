@@ -12,11 +12,13 @@ from fhir_server.access import OPERATOR, transact
 from fhir_server.app import clock
 from fhir_server.fhir.codec import decode
 from fhir_server.fhir.dates import DAY
+from fhir_server.interactions.ask import Ask
 from fhir_server.matching import ahead, follow
 from fhir_server.matching.follow import Lost, step
 from fhir_server.matching.match import match
 from fhir_server.matching.population import day
 from fhir_server.matching.studies import read_studies
+from fhir_server.operations.expunge import expunge
 from fhir_server.search.predicate import EVERYTHING
 from fhir_server.server import Server
 from fhir_server.settings import Settings
@@ -147,16 +149,23 @@ async def test_of_whom_consent_is_withdrawn_or_who_is_gone_nothing_is_kept(serve
     await settled(server)
     crowd = ahead.known_to(server).crowd
     [study] = (one.study for one in await read_studies(server))
-    assert crowd.likely(study, day(server.clock())) == ["p"]
+    assert crowd.likely(study, day(server.clock()), 9) == ["p"]
     await put(server, w.consent("yes", status="inactive"))
     await settled(server)
-    assert crowd.likely(study, day(server.clock())) == []
+    assert crowd.likely(study, day(server.clock()), 9) == []
     await put(server, w.consent("yes"))
     await settled(server)
-    assert crowd.likely(study, day(server.clock())) == ["p"]
+    assert crowd.likely(study, day(server.clock()), 9) == ["p"]
     await delete(server, "Patient", "p")
     await settled(server)
-    assert crowd.likely(study, day(server.clock())) == []
+    assert crowd.likely(study, day(server.clock()), 9) == []
+    await put(server, w.patient())
+    await settled(server)
+    assert crowd.likely(study, day(server.clock()), 9) == ["p"]
+    await expunge(server, OPERATOR, Ask(type="Patient", id="p"), {"everything": True})
+    await settled(server)
+    crowd = ahead.known_to(server).crowd
+    assert (crowd.size, crowd.likely(study, day(server.clock()), 9)) == (0, [])
 
 
 async def test_a_record_that_moves_to_another_patient_concerns_both(server: Server) -> None:

@@ -54,11 +54,11 @@ def page(
     elif type is not None:
         conditions.append(Sql("v.type=?", (type,)))
     if since is not None:
-        conditions += [Sql(FIRST, (since,)), Sql("v.updated>=?", (since,))]
+        conditions += [Sql(FIRST, (since,)), Sql("+v.updated>=?", (since,))]  # the order is that of numbers
     if at is not None:
         low, high = at
         replaced = "EXISTS (SELECT 1 FROM version w WHERE w.rid=v.rid AND w.version=v.version+1 AND w.updated<=?)"
-        conditions.append(Sql("v.updated<?", (high,)))
+        conditions.append(Sql("+v.updated<?", (high,)))
         conditions.append(Sql(f"(v.updated>=? OR v.method<>'DELETE' AND NOT {replaced})", (low, low)))
     if after is not None:
         conditions.append(Sql("v.seq<?", (after[0],)))

@@ -88,7 +88,7 @@ def prepare(path: Path) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The folder of {path} cannot be made: {error.strerror}.") from None
-    fresh = sqlite3.connect(path, timeout=30, isolation_level=None)
+    fresh = sqlite3.connect(path, timeout=600, isolation_level=None)  # another process may be making a new index
     try:
         fresh.execute("PRAGMA page_size=8192")
         fresh.execute("BEGIN IMMEDIATE")
