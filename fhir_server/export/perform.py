@@ -35,7 +35,7 @@ from fhir_server.store.seam import Query, Stored
 
 MOST_BYTES = 256_000_000  # of a file, whatever number of resources that is
 # While requests come they wait for a page to be written: it holds few resources, and after it they have a time alone.
-FEW, REST = 100, 0.004  # resources, seconds
+FEW, REST = 100, 0.04  # resources, seconds
 PAUSE, DECODED = 200, 50  # lines of a block, and resources that are decoded, between two turns of other requests
 
 GiveWay = Callable[[], Awaitable[None]]  # called between two files; raises to stop
