@@ -154,7 +154,7 @@ async def _feed(
     gone = await tombstones(database)
     only = [{"$match": {"operationType": "insert"}}]
     try:
-        async with await database.version.watch(only, max_await_time_ms=50, batch_size=500, **begin) as stream:
+        async with await database.version.watch(only, max_await_time_ms=5, batch_size=500, **begin) as stream:
             while True:
                 event = await stream.try_next()
                 if event is None:
