@@ -279,7 +279,8 @@ class Ruled:
         return -OPEN if held and touches(codec.decode(body), held) else OPEN
 
     async def policies(self, ids: Collection[str]) -> list[bytes | None]:
-        """As policy_in, of many Patients; each is asked about once."""
+        """What is known of the persons that Patients are, held until the commit; None without any Consent. Each is
+        asked about once."""
         new = {id: f"{POLICY}{id}" for id in ids if id not in self._policies}
         if new:
             await self._tx.share(list(new.values()))
@@ -339,10 +340,6 @@ class Ruled:
 
 
 async def policy_in(tx: Tx, id: str) -> bytes | None:
-    """What is known of the person that a Patient is, held until the commit; None without any Consent."""
-    if isinstance(tx, Ruled):
-        return (await tx.policies([id]))[0]
-    key = f"{POLICY}{id}"
-    await tx.share([key])
-    found = await tx.get_state(key)
-    return found[0] if found else None
+    """As Ruled.policies, of one Patient, in the work of an operator, whose Tx is a Ruled (access/write.py)."""
+    assert isinstance(tx, Ruled)
+    return (await tx.policies([id]))[0]
